@@ -1,0 +1,89 @@
+/** The native addon's own types. Only this folder loads it; each class owns one descriptor or mapping. */
+import { createRequire } from 'node:module';
+
+/** RAM of one guest: a memfd, mapped once per process, shared by every thread that attaches to its `id`. */
+export interface NativeGuestMemory {
+  readonly id: number;
+  /** Size in bytes; a multiple of 4096. */
+  readonly bytes: number;
+  /** A view of [offset, offset + length) that stays valid until the last attached object is closed. Length <= 1 GiB. */
+  view(offset: number, length: number): ArrayBuffer;
+  close(): void;
+}
+
+/** Why `NativeSoftVcpu.run` came back. Same numbers as `enum vcpu_exit` in native/vcpu_exit.h. */
+export const NATIVE_EXIT = { PORT: 1, KICK: 2, HLT: 3, SHUTDOWN: 4, ERROR: 5 } as const;
+
+/** One soft CPU. Every method but kick() belongs to the thread that created it. */
+export interface NativeSoftVcpu {
+  readonly id: number;
+  /**
+   * Runs until a write to the exit port, a kick, hlt, a triple fault or an emulator error. A kick that arrives while the
+   * CPU is not running makes the next run() return KICK at once: it is never lost. Returns a NATIVE_EXIT number.
+   */
+  run(): number;
+  /** Emulator's text for the last ERROR. */
+  readonly lastError: string;
+  /** Raises an external interrupt; it stays pending until the guest's IF is 1. */
+  inject(vector: number): void;
+  /** Sleeps until a kick or for timeoutNs (Infinity: for ever). Returns true if kicked; consumes the kick. */
+  wait(timeoutNs: number): boolean;
+  /** Kicks this vCPU once when CLOCK_MONOTONIC reaches deadlineNs (0 disarms). One deadline at a time. */
+  setTimer(deadlineNs: number): void;
+  /** Whole architectural state, see CPU_STATE_WORDS in soft-engine.ts for the order. */
+  getState(): BigUint64Array;
+  setState(state: BigUint64Array): void;
+  /** CPUID answers: 6 words an entry: function, index (0xffffffff: any), eax, ebx, ecx, edx. Absent: zeros. */
+  setCpuid(entries: Uint32Array): void;
+  /** Drops translated code of a guest-physical range, after the host wrote to it. */
+  invalidate(gpa: number, length: number): void;
+  close(): void;
+}
+
+/** Wakes the thread that created it (a libuv loop) from any thread. */
+export interface NativeNotifier {
+  readonly id: number;
+  close(): void;
+}
+
+export interface NativeKvmProbe {
+  usable: boolean;
+  /** One clause, lower case, for people: "no /dev/kvm", "ring-0 code runs at 4 MIPS: interpreted". */
+  reason: string;
+  /** Million guest instructions a second of ring-0 code; 0 when nothing ran. */
+  mips: number;
+}
+
+export interface Addon {
+  GuestMemory: {
+    new (bytes: number): NativeGuestMemory;
+    /** Another thread's handle on the same memory. Throws ENOENT for an unknown or closed id. */
+    attach(id: number): NativeGuestMemory;
+  };
+  /** Absent when the addon was built without the soft CPU. */
+  SoftVcpu?: { new (memory: NativeGuestMemory, exitPort: number): NativeSoftVcpu };
+  /** Kicks a vCPU by id from any thread. Unknown ids are ignored (the vCPU is gone). */
+  kickVcpu(id: number): void;
+  Notifier: { new (callback: () => void): NativeNotifier };
+  /** Wakes a notifier from any thread; several signals may become one call. Unknown ids are ignored. */
+  notify(id: number): void;
+  /** Host clocks read back to back: TSC ticks, CLOCK_MONOTONIC ns, CLOCK_REALTIME ns. */
+  clockSample(): { tsc: bigint; monotonicNs: bigint; realtimeNs: bigint };
+  probeKvm(): NativeKvmProbe;
+  /**
+   * One compressed stream to at most maxBytes of output, from Debian's libraries. `xz`, `lzma` (alone format), `bzip2`,
+   * `zstd`, `gzip`: whole streams, trailing bytes allowed. `lz4-block`, `lzo1x`: one raw block.
+   * Throws an Error with code EBADMSG (damaged, truncated) or E2BIG (would exceed maxBytes).
+   */
+  decompress(format: DecompressFormat, data: Uint8Array, maxBytes: number): Buffer;
+}
+
+export type DecompressFormat = 'gzip' | 'bzip2' | 'lzma' | 'xz' | 'lz4-block' | 'lzo1x' | 'zstd';
+
+let loaded: Addon | undefined;
+
+/** Loads build/Release/xenner.node, once per thread. */
+export function loadAddon(): Addon {
+  loaded ??= createRequire(import.meta.url)('../../build/Release/xenner.node') as Addon;
+  return loaded;
+}
