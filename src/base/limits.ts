@@ -1,0 +1,27 @@
+/** Bounds on everything that a user, an image or a guest can ask for. Sizes in the unit that ends the name. */
+
+const MIB = 1024 * 1024;
+
+/* Guests */
+export const MIN_GUEST_MEMORY_MIB = 64;
+export const MAX_GUEST_MEMORY_MIB = 16 * 1024;
+/** shared_info has vcpu_info slots for so many (XEN_LEGACY_MAX_VCPUS). */
+export const MAX_VCPUS = 32;
+
+/* Kernel and initrd files */
+export const MAX_KERNEL_IMAGE_BYTES = 256 * MIB;
+/** After decompression; also the bound on what a decompressor may write. */
+export const MAX_KERNEL_ELF_BYTES = 512 * MIB;
+export const MAX_ELF_PROGRAM_HEADERS = 64;
+export const MAX_ELF_SECTION_HEADERS = 65_536;
+/** All note segments or sections of one kernel together. */
+export const MAX_ELF_NOTE_BYTES = 1 * MIB;
+export const MAX_ELF_NOTES = 1024;
+/** One string in a note, or the whole of a __xen_guest section. */
+export const MAX_ELF_NOTE_STRING_BYTES = 4096;
+/** start_info.cmd_line without its NUL (MAX_GUEST_CMDLINE - 1). */
+export const MAX_CMDLINE_BYTES = 1023;
+
+/* Cache of decompressed kernels */
+export const MAX_CACHED_KERNELS = 16;
+export const MAX_KERNEL_CACHE_BYTES = 1024 * MIB;
