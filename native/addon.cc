@@ -1,0 +1,19 @@
+// The addon's entry: once per JavaScript environment, so in the main thread and in every worker.
+#include <napi.h>
+
+#include "addon_data.h"
+#include "clock.h"
+#include "decompress.h"
+#include "guest_memory.h"
+#include "notifier.h"
+
+static Napi::Object init(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new AddonData);
+  GuestMemory::init(env, exports);
+  Notifier::init(env, exports);
+  init_clock(env, exports);
+  init_decompress(env, exports);
+  return exports;
+}
+
+NODE_API_MODULE(xenner, init)

@@ -1,0 +1,31 @@
+#include "errors.h"
+
+#include <cmath>
+#include <cstring>
+
+void throw_code(Napi::Env env, const char *code, const std::string &message) {
+  Napi::Error error = Napi::Error::New(env, message);
+  error.Set("code", Napi::String::New(env, code));
+  throw error;
+}
+
+void throw_errno(Napi::Env env, int error, const std::string &what) {
+  const char *name = strerrorname_np(error);
+  const char *text = strerrordesc_np(error);
+  throw_code(env, name ? name : "EUNKNOWN", what + ": " + (text ? text : "unknown error"));
+}
+
+void throw_argument(Napi::Env env, const std::string &message) {
+  Napi::TypeError error = Napi::TypeError::New(env, message);
+  error.Set("code", Napi::String::New(env, "EINVAL"));
+  throw error;
+}
+
+uint64_t integer_argument(const Napi::CallbackInfo &info, size_t index, const char *name, uint64_t max) {
+  // 2^53: above it a double no longer holds every integer.
+  constexpr double exact = 9007199254740992.0;
+  double value = info[index].IsNumber() ? info[index].As<Napi::Number>().DoubleValue() : -1;
+  if (!(value >= 0 && value < exact) || value != std::floor(value) || uint64_t(value) > max)
+    throw_argument(info.Env(), std::string(name) + " must be an integer from 0 to " + std::to_string(max));
+  return uint64_t(value);
+}

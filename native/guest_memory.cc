@@ -1,0 +1,170 @@
+#include "guest_memory.h"
+
+#include <cerrno>
+#include <mutex>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <unordered_map>
+
+#include "addon_data.h"
+#include "errors.h"
+
+namespace {
+
+// Tells a GuestMemory from any other object that is passed in its place.
+constexpr napi_type_tag kTypeTag = {0x9d2f6a1c4b8e4f07, 0xa5c31e7790d2486b};
+
+struct Registry {
+  std::mutex lock;
+  std::unordered_map<uint32_t, std::weak_ptr<GuestMapping>> mappings;
+  uint32_t next_id = 1;
+};
+
+// Never destroyed: threads may still close handles while the process exits.
+Registry &registry() {
+  static Registry *the = new Registry;
+  return *the;
+}
+
+} // namespace
+
+std::shared_ptr<GuestMapping> GuestMapping::create(uint64_t bytes, const char **failed) {
+  *failed = "memfd_create";
+  int fd = memfd_create("xenner-guest", MFD_CLOEXEC);
+  if (fd < 0) return nullptr;
+  *failed = "ftruncate";
+  void *base = MAP_FAILED;
+  if (ftruncate(fd, off_t(bytes)) == 0) {
+    *failed = "mmap";
+    base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+  }
+  if (base == MAP_FAILED) {
+    int error = errno;
+    ::close(fd);
+    errno = error;
+    return nullptr;
+  }
+  // A core dump of the launcher is not to contain guests.
+  madvise(base, bytes, MADV_DONTDUMP);
+
+  Registry &r = registry();
+  std::lock_guard guard(r.lock);
+  std::shared_ptr<GuestMapping> mapping(
+      new GuestMapping(r.next_id++, fd, static_cast<uint8_t *>(base), bytes));
+  r.mappings[mapping->id] = mapping;
+  return mapping;
+}
+
+std::shared_ptr<GuestMapping> GuestMapping::find(uint32_t id) {
+  Registry &r = registry();
+  std::lock_guard guard(r.lock);
+  auto found = r.mappings.find(id);
+  return found == r.mappings.end() ? nullptr : found->second.lock();
+}
+
+GuestMapping::GuestMapping(uint32_t id, int fd, uint8_t *base, uint64_t bytes)
+    : id(id), base(base), bytes(bytes), fd_(fd) {}
+
+GuestMapping::~GuestMapping() {
+  munmap(base, bytes);
+  ::close(fd_);
+}
+
+void GuestMapping::add_handle() {
+  std::lock_guard guard(registry().lock);
+  handles_++;
+}
+
+void GuestMapping::drop_handle() {
+  Registry &r = registry();
+  std::lock_guard guard(r.lock);
+  if (--handles_ == 0) r.mappings.erase(id);
+}
+
+void GuestMemory::init(Napi::Env env, Napi::Object exports) {
+  Napi::Function constructor = DefineClass(env, "GuestMemory",
+                                           {
+                                               StaticMethod<&GuestMemory::attach>("attach"),
+                                               InstanceAccessor<&GuestMemory::id>("id"),
+                                               InstanceAccessor<&GuestMemory::bytes>("bytes"),
+                                               InstanceMethod<&GuestMemory::view>("view"),
+                                               InstanceMethod<&GuestMemory::close>("close"),
+                                           });
+  env.GetInstanceData<AddonData>()->guest_memory = Napi::Persistent(constructor);
+  exports.Set("GuestMemory", constructor);
+}
+
+// new GuestMemory(bytes); attach() passes the mapping itself as an external value, which JavaScript cannot
+// make.
+GuestMemory::GuestMemory(const Napi::CallbackInfo &info) : Napi::ObjectWrap<GuestMemory>(info) {
+  Napi::Env env = info.Env();
+  if (info[0].IsExternal()) {
+    mapping_ = *info[0].As<Napi::External<std::shared_ptr<GuestMapping>>>().Data();
+  } else {
+    uint64_t bytes = integer_argument(info, 0, "bytes", GuestMapping::kMaxBytes);
+    if (bytes == 0 || bytes % GuestMapping::kPageBytes != 0)
+      throw_argument(env, "bytes must be a multiple of 4096, and not 0");
+    const char *failed = nullptr;
+    mapping_ = GuestMapping::create(bytes, &failed);
+    if (!mapping_) throw_errno(env, errno, failed);
+  }
+  mapping_->add_handle();
+  info.This().As<Napi::Object>().TypeTag(&kTypeTag);
+}
+
+GuestMemory::~GuestMemory() {
+  release();
+}
+
+Napi::Value GuestMemory::attach(const Napi::CallbackInfo &info) {
+  Napi::Env env = info.Env();
+  uint32_t id = uint32_t(integer_argument(info, 0, "id", UINT32_MAX));
+  std::shared_ptr<GuestMapping> mapping = GuestMapping::find(id);
+  if (!mapping) throw_code(env, "ENOENT", "guest memory " + std::to_string(id) + " is not open");
+  auto external = Napi::External<std::shared_ptr<GuestMapping>>::New(env, &mapping);
+  return env.GetInstanceData<AddonData>()->guest_memory.New({external});
+}
+
+std::shared_ptr<GuestMapping> GuestMemory::mapping_of(Napi::Env env, Napi::Value value) {
+  if (!value.IsObject() || !value.As<Napi::Object>().CheckTypeTag(&kTypeTag))
+    throw_argument(env, "not a GuestMemory");
+  GuestMemory *self = Unwrap(value.As<Napi::Object>());
+  self->open(env);
+  return self->mapping_;
+}
+
+GuestMapping &GuestMemory::open(Napi::Env env) {
+  if (!mapping_) throw_code(env, "EBADF", "guest memory is closed");
+  return *mapping_;
+}
+
+Napi::Value GuestMemory::id(const Napi::CallbackInfo &info) {
+  return Napi::Number::New(info.Env(), open(info.Env()).id);
+}
+
+Napi::Value GuestMemory::bytes(const Napi::CallbackInfo &info) {
+  return Napi::Number::New(info.Env(), double(open(info.Env()).bytes));
+}
+
+Napi::Value GuestMemory::view(const Napi::CallbackInfo &info) {
+  Napi::Env env = info.Env();
+  GuestMapping &mapping = open(env);
+  uint64_t offset = integer_argument(info, 0, "offset", mapping.bytes);
+  uint64_t length = integer_argument(info, 1, "length", kMaxViewBytes);
+  if (length > mapping.bytes - offset) throw_code(env, "ERANGE", "the view ends beyond the guest's memory");
+  // The buffer's own reference: the mapping outlives every handle while JavaScript can reach the view.
+  auto *reference = new std::shared_ptr<GuestMapping>(mapping_);
+  return Napi::ArrayBuffer::New(
+      env, mapping.base + offset, length,
+      [](Napi::BasicEnv, void *, std::shared_ptr<GuestMapping> *hint) { delete hint; }, reference);
+}
+
+void GuestMemory::close(const Napi::CallbackInfo &) {
+  release();
+}
+
+void GuestMemory::release() {
+  if (!mapping_) return;
+  mapping_->drop_handle();
+  mapping_.reset();
+}

@@ -1,0 +1,60 @@
+// RAM of one guest: a memfd mapped once per process, shared by handles in any number of threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <napi.h>
+
+// The mapping itself. Lives as long as a handle, a vCPU or an ArrayBuffer refers to it.
+class GuestMapping {
+public:
+  static constexpr uint64_t kMaxBytes = 17ull << 30;
+  static constexpr uint64_t kPageBytes = 4096;
+
+  // Returns nullptr with errno set, and the failed call's name in *failed.
+  static std::shared_ptr<GuestMapping> create(uint64_t bytes, const char **failed);
+  // The mapping of an open handle, or nullptr.
+  static std::shared_ptr<GuestMapping> find(uint32_t id);
+
+  ~GuestMapping();
+  GuestMapping(const GuestMapping &) = delete;
+  GuestMapping &operator=(const GuestMapping &) = delete;
+
+  // Handles are counted apart from the memory's other users: without a handle the id is unknown to find().
+  void add_handle();
+  void drop_handle();
+
+  const uint32_t id;
+  uint8_t *const base;
+  const uint64_t bytes;
+
+private:
+  GuestMapping(uint32_t id, int fd, uint8_t *base, uint64_t bytes);
+
+  const int fd_;
+  uint32_t handles_ = 0; // under the registry's lock
+};
+
+class GuestMemory : public Napi::ObjectWrap<GuestMemory> {
+public:
+  static void init(Napi::Env env, Napi::Object exports);
+  // The mapping behind a JavaScript object; throws unless it is an open GuestMemory.
+  static std::shared_ptr<GuestMapping> mapping_of(Napi::Env env, Napi::Value value);
+
+  explicit GuestMemory(const Napi::CallbackInfo &info);
+  ~GuestMemory() override;
+
+private:
+  static constexpr uint64_t kMaxViewBytes = 1ull << 30;
+
+  static Napi::Value attach(const Napi::CallbackInfo &info);
+  Napi::Value id(const Napi::CallbackInfo &info);
+  Napi::Value bytes(const Napi::CallbackInfo &info);
+  Napi::Value view(const Napi::CallbackInfo &info);
+  void close(const Napi::CallbackInfo &info);
+
+  GuestMapping &open(Napi::Env env);
+  void release();
+
+  std::shared_ptr<GuestMapping> mapping_;
+};

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# clang-format over all native code: `-i` rewrites, `--dry-run -Werror` checks.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+find native \( -name '*.c' -o -name '*.cc' -o -name '*.h' \) -print0 | xargs -0r clang-format "$@"
