@@ -1,0 +1,251 @@
+/* Ways into the monitor: 256 IDT entry points, SYSCALL, and the way back. */
+#include "vcpu_area.h"
+#include "offsets.h"
+
+#define __HYPERVISOR_iret 23
+#define VGCF_in_syscall 0x100
+
+        .code64
+        .section .text.start, "ax"
+header:
+        .quad MONITOR_MAGIC
+        .quad vectors - header
+        .quad stub - header
+        .quad stub_end - stub
+        .quad stub_compat - stub
+        .quad image_end - header
+
+        .balign 16
+vectors:
+        .set vector, 0
+        .rept 256
+        .balign 16
+        /* #DF #TS #NP #SS #GP #PF #AC #CP #VC #SX push an error code themselves. */
+        .if !((vector == 8) || ((vector >= 10) && (vector <= 14)) || (vector == 17) || (vector == 21) || \
+              (vector == 29) || (vector == 30))
+        pushq $0
+        .endif
+        pushq $vector
+        jmp common
+        .set vector, vector + 1
+        .endr
+
+        .macro save_regs
+        pushq %rdi
+        pushq %rsi
+        pushq %rdx
+        pushq %rcx
+        pushq %rax
+        pushq %r8
+        pushq %r9
+        pushq %r10
+        pushq %r11
+        pushq %rbx
+        pushq %rbp
+        pushq %r12
+        pushq %r13
+        pushq %r14
+        pushq %r15
+        .endm
+
+        .balign 16
+/* SYSCALL, on the monitor's stack, with ss and rsp pushed. */
+syscall_slow:
+        pushq %r11
+        pushq $SEL_USER_CS64
+        pushq %rcx
+        pushq $0
+        pushq $VECTOR_SYSCALL
+        jmp common
+syscall_compat_slow:
+        pushq %r11
+        pushq $SEL_USER_CS32
+        pushq %rcx
+        pushq $0
+        pushq $VECTOR_SYSCALL_COMPAT
+common:
+        cld
+        save_regs
+        movq %rsp, %rdi
+        testb $3, REGS_cs(%rsp)
+        jz fault_inside
+        call trap_entry
+restore:
+        popq %r15
+        popq %r14
+        popq %r13
+        popq %r12
+        popq %rbp
+        popq %rbx
+        popq %r11
+        popq %r10
+        popq %r9
+        popq %r8
+        popq %rax
+        popq %rcx
+        popq %rdx
+        popq %rsi
+        popq %rdi
+        addq $16, %rsp
+        .globl iretq_to_guest
+iretq_to_guest:
+        iretq
+/* A fault in ring 0: trap_inside fixes it up or gives up; it returns the frame to restore. */
+fault_inside:
+        call trap_inside
+        movq %rax, %rsp
+        jmp restore
+
+/*
+ * Copied to BLOCK_STUB of every vCPU, so that SYSCALL finds its vCPU without swapgs. The two ways that a busy guest
+ * takes most are done here whole: a user's syscall bounced to the kernel, and the kernel's iret hypercall. Whatever
+ * is unusual goes to the C code with nothing changed. The code reaches its vCPU from the stack's top.
+ */
+#define AREA(field) (BLOCK_VCPU_AREA - BLOCK_STACK_TOP + VCPU_##field)
+#define EFLAGS_NOT_FOR_KERNEL 0x47500 /* AC RF NT TF DF and IOPL: create_bounce_frame (xen/arch/x86/x86_64/entry.S) */
+#define EFLAGS_NOT_FROM_GUEST 0x27000 /* VM NT IOPL: do_iret (xen/arch/x86/pv/iret.c) */
+#define EFLAGS_IF_AND_FIXED 0x202
+
+        .macro enter_stack
+        movq %rsp, stub - BLOCK_STUB + BLOCK_VCPU_AREA + VCPU_scratch(%rip)
+        leaq stub - BLOCK_STUB + BLOCK_STACK_TOP(%rip), %rsp
+        .endm
+
+        .balign 16
+stub:
+        enter_stack
+        cmpb $0, AREA(user)(%rsp)
+        je from_kernel
+
+/* A user's syscall: the frame of create_bounce_frame for the syscall callback, which finds rcx and r11 on its stack. */
+        pushq $SEL_KERNEL_SS
+        pushq %rax
+        movq %rcx, AREA(scratch_rcx)+16(%rsp)
+        movq AREA(vcpu_info)+16(%rsp), %rax
+        cmpw $0, (%rax)                 /* evtchn_upcall_pending, evtchn_upcall_mask */
+        jne user_slow
+        cmpq $0, AREA(syscall_callback)+16(%rsp)
+        je user_slow
+        movq AREA(kernel_sp)+16(%rsp), %rax
+        andq $~15, %rax
+        subq $7*8, %rax
+bounce_begin:
+        movq %rcx, 0*8(%rax)
+        movq %r11, 1*8(%rax)
+        movq %rcx, 2*8(%rax)
+        movq $SEL_USER_CS64, 3*8(%rax)
+        movq %r11, 4*8(%rax)
+        movq $SEL_USER_DS, 6*8(%rax)
+        movq AREA(scratch)+16(%rsp), %rcx
+        movq %rcx, 5*8(%rax)
+bounce_end:
+        movb $0, AREA(user)+16(%rsp)
+        swapgs
+        testb $1, AREA(syscall_flags)+16(%rsp)
+        jz 1f
+        movq AREA(vcpu_info)+16(%rsp), %rcx
+        movb $1, 1(%rcx)
+1:      movq %rax, %rcx
+        movq (%rsp), %rax
+        movq %rcx, (%rsp)
+        movl %r11d, %ecx
+        andl $~(EFLAGS_NOT_FOR_KERNEL | EFLAGS_NOT_FROM_GUEST), %ecx
+        orl $EFLAGS_IF_AND_FIXED, %ecx
+        pushq %rcx
+        pushq $SEL_KERNEL_CS
+        pushq AREA(syscall_callback)+4*8(%rsp)
+        movq AREA(scratch_rcx)+5*8(%rsp), %rcx
+        iretq
+
+user_slow:
+        movq AREA(scratch_rcx)+16(%rsp), %rcx
+        popq %rax
+        addq $8, %rsp
+        jmp slow
+
+/* The kernel: iret is a hypercall (struct iret_context in public/arch-x86/xen-x86_64.h), whose frame gives all registers. */
+from_kernel:
+        cmpq $__HYPERVISOR_iret, %rax
+        jne slow
+        testb $DOMAIN_FAST_PATHS, AREA(fast_paths)(%rsp)
+        jz slow
+        movq AREA(scratch)(%rsp), %rax
+iret_begin:
+        testb $0, (%rax)                /* both pages of the frame, before anything changes */
+        movq 6*8(%rax), %rcx
+        btl $9, %ecx
+        jnc iret_slow                   /* events stay masked */
+        movq AREA(vcpu_info)(%rsp), %r11
+        cmpb $0, (%r11)
+        jne iret_slow                   /* an event to deliver on the way */
+        andl $~EFLAGS_NOT_FROM_GUEST, %ecx
+        orl $EFLAGS_IF_AND_FIXED, %ecx
+        movb 5*8(%rax), %r11b
+        notb %r11b
+        testb $3, %r11b
+        jnz to_kernel
+        pushq 8*8(%rax)
+        pushq 7*8(%rax)
+        pushq %rcx
+        pushq 5*8(%rax)
+        pushq 4*8(%rax)
+        movb $1, AREA(user)+5*8(%rsp)
+        swapgs
+        jmp to_guest
+to_kernel:
+        pushq $SEL_KERNEL_SS
+        pushq 7*8(%rax)
+        pushq %rcx
+        pushq $SEL_KERNEL_CS
+        pushq 4*8(%rax)
+to_guest:
+        movq AREA(vcpu_info)+5*8(%rsp), %r11
+        movb $0, 1(%r11)
+        testb $(VGCF_in_syscall >> 8), 3*8+1(%rax)
+        jnz 2f
+        movq 2*8(%rax), %rcx
+        movq 1*8(%rax), %r11
+        movq (%rax), %rax
+iret_end:
+stub_iretq_1:
+        iretq
+2:      movq (%rsp), %rcx               /* as SYSRET leaves them */
+        movq 2*8(%rsp), %r11
+        movq (%rax), %rax
+stub_iretq_2:
+        iretq
+
+iret_slow:
+        leaq stub - BLOCK_STUB + BLOCK_STACK_TOP(%rip), %rsp
+        movl $__HYPERVISOR_iret, %eax
+slow:
+        pushq $SEL_USER_DS
+        pushq stub - BLOCK_STUB + BLOCK_VCPU_AREA + VCPU_scratch(%rip)
+        jmp *slow_target(%rip)
+        .balign 16
+stub_compat:
+        enter_stack
+        pushq $SEL_USER_DS
+        pushq stub - BLOCK_STUB + BLOCK_VCPU_AREA + VCPU_scratch(%rip)
+        jmp *compat_target(%rip)
+        .balign 8
+slow_target:
+        .quad syscall_slow
+compat_target:
+        .quad syscall_compat_slow
+stub_end:
+
+        .section .rodata
+        .balign 8
+/* Where a fault inside the stub goes on: offsets in the stub, begin, end, fixup. Zero ends the table. */
+        .globl stub_fixups
+stub_fixups:
+        .long bounce_begin - stub, bounce_end - stub, user_slow - stub
+        .long iret_begin - stub, iret_end - stub, iret_slow - stub
+        .long 0, 0, 0
+/* The iretq instructions that load what the guest chose. */
+        .globl stub_iretqs
+stub_iretqs:
+        .long stub_iretq_1 - stub, stub_iretq_2 - stub, 0
+
+        .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,188 @@
+/* Hypercalls that a profile showed to be hot, each with the result that TypeScript gives; the rest leave. */
+#include "monitor.h"
+#include <xen/vcpu.h>
+#include <xen/sched.h>
+#include <xen/event_channel.h>
+
+#define NR_HYPERCALLS 64
+/* xen/include/public/xen.h: 4.17 */
+#define XEN_VERSION_WORD (4 << 16 | 17)
+#define NR_EVTCHN_2L 4096
+
+s64 leave_to_hypervisor(struct vcpu_area *v, u64 nr, const u64 *args) {
+  v->hypercall[0] = nr;
+  for (int i = 0; i < 6; i++) v->hypercall[i + 1] = args[i];
+  exit_to_hypervisor(v, MONITOR_EXIT_HYPERCALL);
+  return v->hypercall_result;
+}
+
+/* pvclock: ns since boot, from the same four numbers that the guest reads in its vcpu_time_info. */
+u64 system_time(void) {
+  struct domain_area *d = DOMAIN;
+  u64 version, result;
+  do {
+    version = *(volatile u64 *)&d->tsc_version;
+    u64 delta = rdtsc() - d->tsc_timestamp;
+    delta = d->tsc_shift < 0 ? delta >> -d->tsc_shift : delta << d->tsc_shift;
+    result = d->system_time + (u64)((unsigned __int128)delta * d->tsc_to_system_mul >> 32);
+  } while ((version & 1) || version != *(volatile u64 *)&d->tsc_version);
+  return result;
+}
+
+void set_timer(struct vcpu_area *v, u64 deadline) {
+  v->timer_deadline = deadline;
+  if (deadline && (!v->timer_armed || deadline < v->timer_armed)) exit_to_hypervisor(v, MONITOR_EXIT_TIMER);
+}
+
+static s64 fast_stack_switch(struct vcpu_area *v, const u64 *args) {
+  v->kernel_sp = args[1];
+  return 0;
+}
+
+static s64 fast_fpu_taskswitch(struct vcpu_area *v, const u64 *args) {
+  write_cr0_ts(v, args[0] ? 1 : 0);
+  return 0;
+}
+
+static s64 fast_xen_version(struct vcpu_area *v, const u64 *args) {
+  return (u32)args[0] == 0 ? XEN_VERSION_WORD : LEAVE_TO_HYPERVISOR;
+}
+
+static int is_canonical(u64 address) { return (u64)((s64)(address << 16) >> 16) == address; }
+
+static s64 fast_set_segment_base(struct vcpu_area *v, const u64 *args) {
+  u64 base = args[1];
+  if ((u32)args[0] <= SEGBASE_GS_KERNEL && !is_canonical(base)) return -XEN_EINVAL;
+  switch ((u32)args[0]) {
+  case SEGBASE_FS: wrmsr(MSR_FS_BASE, v->fs_base = base); return 0;
+  case SEGBASE_GS_USER: wrmsr(MSR_KERNEL_GS_BASE, v->gs_base_user = base); return 0;
+  case SEGBASE_GS_KERNEL: wrmsr(MSR_GS_BASE, v->gs_base_kernel = base); return 0;
+  case SEGBASE_GS_USER_SEL:
+    v->gs_selector = base & 0xffff;
+    v->pending |= PENDING_GS_SELECTOR;
+    return 0;
+  default: return -XEN_EINVAL;
+  }
+}
+
+static s64 fast_set_timer_op(struct vcpu_area *v, const u64 *args) {
+  set_timer(v, args[0]);
+  return 0;
+}
+
+static s64 fast_vcpu_op(struct vcpu_area *v, const u64 *args) {
+  u64 deadline;
+  u32 flags;
+  if ((u32)args[1] != v->id) return (u32)args[1] >= DOMAIN->nr_vcpus ? -XEN_ENOENT : LEAVE_TO_HYPERVISOR;
+  switch ((u32)args[0]) {
+  case VCPUOP_set_singleshot_timer:
+    if (!guest_range_ok(args[2], sizeof(struct vcpu_set_singleshot_timer))) return -XEN_EFAULT;
+    get_guest(deadline, args[2], fault);
+    get_guest(flags, args[2] + 8, fault);
+    if ((flags & VCPU_SSHOTTMR_future) && deadline < system_time()) return -XEN_ETIME;
+    set_timer(v, deadline ? deadline : 1);
+    return 0;
+  case VCPUOP_stop_singleshot_timer: v->timer_deadline = 0; return 0;
+  default: return LEAVE_TO_HYPERVISOR;
+  }
+fault:
+  return -XEN_EFAULT;
+}
+
+static s64 fast_sched_op(struct vcpu_area *v, const u64 *args) {
+  vcpu_info_t *info = vcpu_info(v);
+  switch ((u32)args[0]) {
+  case SCHEDOP_yield: return 0;
+  case SCHEDOP_block:
+    info->evtchn_upcall_mask = 0;
+    return info->evtchn_upcall_pending ? 0 : LEAVE_TO_HYPERVISOR;
+  default: return LEAVE_TO_HYPERVISOR;
+  }
+}
+
+static s64 fast_event_channel_op(struct vcpu_area *v, const u64 *args) {
+  u32 port;
+  if ((u32)args[0] != EVTCHNOP_unmask) return LEAVE_TO_HYPERVISOR;
+  if (!guest_range_ok(args[1], sizeof port)) return -XEN_EFAULT;
+  get_guest(port, args[1], fault);
+  if (port >= NR_EVTCHN_2L) return LEAVE_TO_HYPERVISOR;
+  shared_info_t *s = shared_info();
+  if (s->evtchn_pending[port / 64] >> (port % 64) & 1) return LEAVE_TO_HYPERVISOR;
+  __atomic_fetch_and(&s->evtchn_mask[port / 64], ~(1ul << (port % 64)), __ATOMIC_SEQ_CST);
+  if (s->evtchn_pending[port / 64] >> (port % 64) & 1) return LEAVE_TO_HYPERVISOR;
+  return 0;
+fault:
+  return -XEN_EFAULT;
+}
+
+static s64 fast_multicall(struct vcpu_area *v, const u64 *args);
+
+/* The fast paths are this one table. */
+static s64 (*const fast_path[NR_HYPERCALLS])(struct vcpu_area *, const u64 *) = {
+    [__HYPERVISOR_mmu_update] = fast_mmu_update,
+    [__HYPERVISOR_stack_switch] = fast_stack_switch,
+    [__HYPERVISOR_fpu_taskswitch] = fast_fpu_taskswitch,
+    [__HYPERVISOR_multicall] = fast_multicall,
+    [__HYPERVISOR_update_va_mapping] = fast_update_va_mapping,
+    [__HYPERVISOR_set_timer_op] = fast_set_timer_op,
+    [__HYPERVISOR_xen_version] = fast_xen_version,
+    [__HYPERVISOR_vcpu_op] = fast_vcpu_op,
+    [__HYPERVISOR_set_segment_base] = fast_set_segment_base,
+    [__HYPERVISOR_mmuext_op] = fast_mmuext_op,
+    [__HYPERVISOR_sched_op] = fast_sched_op,
+    [__HYPERVISOR_event_channel_op] = fast_event_channel_op,
+};
+
+static s64 call(struct vcpu_area *v, u64 nr, const u64 *args) {
+  if (nr < NR_HYPERCALLS && fast_path[nr] && v->fast_paths) {
+    s64 result = fast_path[nr](v, args);
+    if (likely(result != LEAVE_TO_HYPERVISOR)) {
+      v->counters[nr]++;
+      return result;
+    }
+  }
+  return leave_to_hypervisor(v, nr, args);
+}
+
+static s64 fast_multicall(struct vcpu_area *v, const u64 *args) {
+  u64 entry = args[0], count = (u32)args[1], op, call_args[6];
+  if (!guest_range_ok(entry, count * sizeof(multicall_entry_t))) return -XEN_EFAULT;
+  for (u64 i = 0; i < count; i++, entry += sizeof(multicall_entry_t)) {
+    get_guest(op, entry, fault);
+    for (int j = 0; j < 6; j++) get_guest(call_args[j], entry + 16 + j * 8, fault);
+    /* do_multicall: no nesting; iret cannot be batched. */
+    s64 result = op == __HYPERVISOR_multicall ? -XEN_EINVAL : op == __HYPERVISOR_iret ? -XEN_ENOSYS : call(v, op, call_args);
+    put_guest(result, entry + 8, fault);
+  }
+  return 0;
+fault:
+  return -XEN_EFAULT;
+}
+
+/* do_iret (xen/arch/x86/pv/iret.c), for what the stub leaves: events masked or to be delivered on the way. */
+static void iret(struct vcpu_area *v, struct regs *r) {
+  u64 frame[9]; /* struct iret_context */
+  if (copy_from_guest(frame, r->rsp, sizeof frame)) crash(v, CRASH_BAD_IRET);
+  int in_syscall = frame[3] & VGCF_in_syscall;
+  r->rax = frame[0];
+  r->r11 = in_syscall ? frame[6] : frame[1];
+  r->rcx = in_syscall ? frame[4] : frame[2];
+  r->rip = frame[4];
+  r->rflags = (frame[6] & ~0x27000ul) | X86_EFLAGS_IF | 2;
+  r->rsp = frame[7];
+  vcpu_info(v)->evtchn_upcall_mask = !(frame[6] & X86_EFLAGS_IF);
+  if ((frame[5] & 3) == 3) {
+    r->cs = frame[5] & 0xffff;
+    r->ss = frame[8] & 0xffff;
+    v->user = 1;
+    v->pending ^= PENDING_SWAPGS;
+  } else {
+    v->kernel_ss = frame[8] & 0xffff;
+  }
+}
+
+void hypercall(struct vcpu_area *v, struct regs *r) {
+  u64 args[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
+  if (r->rax == __HYPERVISOR_iret && v->fast_paths) iret(v, r);
+  else r->rax = call(v, r->rax, args);
+}
