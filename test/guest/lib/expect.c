@@ -40,6 +40,7 @@ void must(const char *what, long rc) {
 }
 
 static void trap_text(char *out, size_t size, ulong vec, ulong err) {
+  if (vec == RETURN_VECTOR) vec = NO_TRAP;
   if (trap_has_error_code(vec))
     format(out, size, "%s[%04lx]", trap_name(vec), err);
   else

@@ -25,7 +25,7 @@ const char *trap_name(ulong vec) {
   static char other[16];
   if (vec < ARRAY_SIZE(names)) return names[vec];
   if (vec >= EVENT_UPCALL && vec < EVENT_UPCALL + ARRAY_SIZE(entries)) return entries[vec - EVENT_UPCALL];
-  if (vec == NO_TRAP || vec == RETURN_VECTOR) return "none";
+  if (vec == NO_TRAP) return "none";
   format(other, sizeof(other), "int %lx", vec);
   return other;
 }
