@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# A stock Debian kernel, taken out of its package. Prints the path of the vmlinuz; the second time without a network.
+# usage: kernel.sh [--refresh] [bookworm|bookworm-cloud|bullseye|backports]
+set -euo pipefail
+. "$(dirname "$0")/../scripts/lib/common.sh"
+. "$(dirname "$0")/../scripts/lib/private-apt.sh"
+
+# Sets SUITE and METAPACKAGE, which depends on the newest kernel of its kind.
+choose() {
+  case $1 in
+    bookworm) SUITE=bookworm METAPACKAGE=linux-image-amd64 ;;
+    bookworm-cloud) SUITE=bookworm METAPACKAGE=linux-image-cloud-amd64 ;;
+    bullseye) SUITE=bullseye METAPACKAGE=linux-image-amd64 ;;
+    backports) SUITE=bookworm-backports METAPACKAGE=linux-image-amd64 ;;
+    *) die "unknown kernel '$1': bookworm, bookworm-cloud, bullseye or backports" ;;
+  esac
+}
+
+newest_kernel_package() {
+  local package
+  package=$(private_apt_depends "$SUITE" "$METAPACKAGE" | grep -m 1 '^linux-image-[0-9]') ||
+    die "Debian $SUITE names no kernel package in $METAPACKAGE"
+  printf '%s\n' "$package"
+}
+
+fetch() {
+  local into=$1 package deb
+  package=$(newest_kernel_package)
+  say "downloading $package of Debian $SUITE"
+  deb=$(private_apt_download "$SUITE" "$package" "$into.part")
+  # Of some 300 MiB only the kernel itself is kept.
+  dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$into.part" --wildcards --strip-components=2 './boot/vmlinuz-*'
+  rm -f "$deb"
+  rm -rf "$into"
+  mv "$into.part" "$into"
+}
+
+refresh=
+if [ "${1:-}" = --refresh ]; then
+  refresh=yes
+  shift
+fi
+name=${1:-bookworm}
+choose "$name"
+into=$XENNER_CACHE/images/kernel-$name
+mkdir -p "$XENNER_CACHE/images"
+
+# Two scripts may ask for the same kernel at once.
+exec 9>"$into.lock"
+flock 9
+if [ -n "$refresh" ]; then private_apt_refresh "$SUITE" deb; fi
+if [ -n "$refresh" ] || ! compgen -G "$into/vmlinuz-*" >/dev/null; then
+  rm -rf "$into.part"
+  fetch "$into"
+fi
+compgen -G "$into/vmlinuz-*"
