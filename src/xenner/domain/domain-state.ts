@@ -1,0 +1,47 @@
+/** A running domain as the hypercalls see it: everything lives on its vCPU thread. */
+import type { Logger } from '../../base/log.js';
+import type { Gpa, GuestMemory } from '../../kvm/guest-memory.js';
+import type { EventChannels } from '../event-channels.js';
+import type { GrantTable } from '../grant-table.js';
+import type { PageTypes } from '../mm/page-types.js';
+import type { DomainArea } from '../monitor/vcpu-area.js';
+import type { Vcpu } from './vcpu.js';
+
+/** How a guest ends: SHUTDOWN_* of sched.h. */
+export interface Shutdown {
+  readonly reason: number;
+}
+
+export interface Domain {
+  readonly domid: number;
+  /** 16 bytes, as XENVER_guest_handle gives it. */
+  readonly handle: Uint8Array;
+  readonly memory: GuestMemory;
+  /** The guest's own frames are 0 .. nrPages - 1; Xen's follow up to totalPages - 1. MFN == guest frame. */
+  readonly nrPages: number;
+  readonly totalPages: number;
+  readonly area: DomainArea;
+  readonly sharedInfo: Gpa;
+  /** The machine-to-phys table, 8 bytes a frame. */
+  readonly m2p: Gpa;
+  /** GDT page tables: 16 L1 entries a vCPU, 8 bytes each, for the guest's GDT frames (14) and Xen's own page. */
+  readonly gdtL1: Gpa;
+  /** Frames for grant entries, shared with the guest: see GrantTable. */
+  readonly grantFrames: { readonly firstMfn: number; readonly count: number };
+  readonly pages: PageTypes;
+  readonly events: EventChannels;
+  readonly grants: GrantTable;
+  readonly vcpus: readonly Vcpu[];
+  /** Enabled VMASST_TYPE_*: a bit each. */
+  vmAssist: bigint;
+
+  /** System time, ns since the domain started; monotonic. */
+  systemTime(): number;
+  /** console_io output. */
+  consoleWrite(text: Uint8Array): void;
+  /** Ends the domain once the current hypercall has returned. */
+  shutdown(reason: number): void;
+  /** To be called after the hypervisor wrote guest memory that may hold code (page copies, grant copies). */
+  codeWritten(gpa: Gpa, length: number): void;
+  readonly log: Logger;
+}

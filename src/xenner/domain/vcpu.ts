@@ -1,0 +1,33 @@
+/** A virtual CPU as the hypercalls see it. */
+import type { Gpa } from '../../kvm/guest-memory.js';
+import type { GuestAccess } from '../mm/guest-access.js';
+import type { VcpuArea } from '../monitor/vcpu-area.js';
+import type { Domain } from './domain-state.js';
+
+export interface Vcpu {
+  readonly id: number;
+  readonly domain: Domain;
+  /** Shared with the monitor; hostile. */
+  readonly area: VcpuArea;
+  /** Guest linear addresses through this vCPU's current page tables. */
+  readonly guest: GuestAccess;
+  /** Where this vCPU's vcpu_info is; kept here, out of the guest's reach. */
+  vcpuInfo: Gpa;
+  /** Set once VCPUOP_register_vcpu_info moved it: it can be moved only once. */
+  vcpuInfoMoved: boolean;
+  /** Periodic timer (VCPUOP_set_periodic_timer), ns; 0 is off. */
+  periodNs: number;
+  /** What the guest sees of its own time: VCPUOP_register_runstate_memory_area, a guest linear address; 0n is none. */
+  runstateArea: bigint;
+  /** Physical addresses of VCPUOP_register_vcpu_time_memory_area; 0n is none. */
+  timeArea: bigint;
+
+  /** Adds PENDING_* work for the monitor to do before the guest goes on. */
+  addPending(bits: number): void;
+  /** SCHEDOP_block: sleeps until an event is pending for this vCPU. */
+  block(): void;
+  /** SCHEDOP_poll: sleeps until `ready()` holds or the system time is timeoutNs (0: no time-out). */
+  poll(ready: () => boolean, timeoutNs: number): void;
+  /** One-shot timer at a system time in ns; 0 stops it. */
+  setTimer(deadlineNs: number): void;
+}
