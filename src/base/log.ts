@@ -59,7 +59,7 @@ class TopicLogger implements Logger {
 
 /** JSON lines, one a message, to a destination (default: standard error, written synchronously). */
 export function createLogger(topics: readonly Topic[] = [], destination?: DestinationStream): Logger {
-  const options = { base: undefined, timestamp: true };
+  const options = { base: null, timestamp: true };
   return new TopicLogger(pino(options, destination ?? pino.destination({ dest: 2, sync: true })), topics);
 }
 
