@@ -5,14 +5,18 @@
 #include "clock.h"
 #include "decompress.h"
 #include "guest_memory.h"
+#include "kvm_probe.h"
 #include "notifier.h"
+#include "vcpu_kick.h"
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new AddonData);
   GuestMemory::init(env, exports);
   Notifier::init(env, exports);
+  VcpuKick::init(env, exports);
   init_clock(env, exports);
   init_decompress(env, exports);
+  init_kvm_probe(env, exports);
   return exports;
 }
 

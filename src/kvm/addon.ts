@@ -1,12 +1,13 @@
 /** The native addon's own types. Only this folder loads it; each class owns one descriptor or mapping. */
 import { createRequire } from 'node:module';
+import { XennerError } from '../base/errors.js';
 
 /** RAM of one guest: a memfd, mapped once per process, shared by every thread that attaches to its `id`. */
 export interface NativeGuestMemory {
   readonly id: number;
   /** Size in bytes; a multiple of 4096. */
   readonly bytes: number;
-  /** A view of [offset, offset + length) that stays valid until the last attached object is closed. Length <= 1 GiB. */
+  /** A view of [offset, offset + length), at most 1 GiB. The memory lives while a view, an object or a vCPU uses it. */
   view(offset: number, length: number): ArrayBuffer;
   close(): void;
 }
@@ -30,7 +31,7 @@ export interface NativeSoftVcpu {
   wait(timeoutNs: number): boolean;
   /** Kicks this vCPU once when CLOCK_MONOTONIC reaches deadlineNs (0 disarms). One deadline at a time. */
   setTimer(deadlineNs: number): void;
-  /** Whole architectural state, see CPU_STATE_WORDS in soft-engine.ts for the order. */
+  /** Whole architectural state, in the order of cpu-state.ts. */
   getState(): BigUint64Array;
   setState(state: BigUint64Array): void;
   /** CPUID answers: 6 words an entry: function, index (0xffffffff: any), eax, ebx, ecx, edx. Absent: zeros. */
@@ -73,7 +74,8 @@ export interface Addon {
   /**
    * One compressed stream to at most maxBytes of output, from Debian's libraries. `xz`, `lzma` (alone format), `bzip2`,
    * `zstd`, `gzip`: whole streams, trailing bytes allowed. `lz4-block`, `lzo1x`: one raw block.
-   * Throws an Error with code EBADMSG (damaged, truncated) or E2BIG (would exceed maxBytes).
+   * Throws an Error with code EBADMSG (damaged, truncated) or E2BIG (would exceed maxBytes, or asks for a dictionary
+   * above 128 MiB or so).
    */
   decompress(format: DecompressFormat, data: Uint8Array, maxBytes: number): Buffer;
 }
@@ -84,6 +86,11 @@ let loaded: Addon | undefined;
 
 /** Loads build/Release/xenner.node, once per thread. */
 export function loadAddon(): Addon {
-  loaded ??= createRequire(import.meta.url)('../../build/Release/xenner.node') as Addon;
+  if (loaded) return loaded;
+  try {
+    loaded = createRequire(import.meta.url)('../../build/Release/xenner.node') as Addon;
+  } catch (cause) {
+    throw new XennerError('ENO_ADDON', 'the native addon does not load', 'run `npm run build`', { cause });
+  }
   return loaded;
 }

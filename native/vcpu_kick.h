@@ -1,0 +1,44 @@
+// The part of a vCPU that other threads touch: kicks, the sleep that a kick ends, and ids that outlive the
+// object.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <napi.h>
+
+class VcpuKick {
+public:
+  // `interrupt` ends a run that is under way, or the next one; called on any thread, never after close().
+  static std::shared_ptr<VcpuKick> create(std::function<void()> interrupt);
+  // Kicks by id; unknown ids are ignored.
+  static void kick_id(uint32_t id);
+  static void init(Napi::Env env, Napi::Object exports);
+
+  VcpuKick(const VcpuKick &) = delete;
+  VcpuKick &operator=(const VcpuKick &) = delete;
+
+  void kick();
+  // Takes a kick that has come, if one has. Only on the vCPU's thread, like wait().
+  bool take() { return state_.exchange(kNone) == kKicked; }
+  // Sleeps until a kick (taken; true) or until CLOCK_MONOTONIC reaches deadline_ns (false). UINT64_MAX: for
+  // ever.
+  bool wait_until(uint64_t deadline_ns);
+  // From here on the id is unknown and `interrupt` is not called any more.
+  void close();
+
+  const uint32_t id;
+
+private:
+  enum State : uint32_t { kNone, kKicked, kSleeping };
+
+  VcpuKick(uint32_t id, std::function<void()> interrupt) : id(id), interrupt_(std::move(interrupt)) {}
+
+  std::atomic<uint32_t> state_{kNone}; // also the futex
+  std::mutex lock_;
+  std::function<void()> interrupt_; // under lock_; empty once closed
+};
+
+uint64_t monotonic_ns();

@@ -1,0 +1,26 @@
+/** The public face of src/kvm: the only room that loads the addon. */
+export type { NativeKvmProbe as KvmProbe } from './addon.js';
+export { chooseEngine, type EngineChoice, type EngineWish, probeKvm } from './choose-engine.js';
+export {
+  type CpuState,
+  decodeCpuState,
+  encodeCpuState,
+  type Segment,
+  type TableRegister,
+} from './cpu-state.js';
+export { type DecompressFormat, decompress } from './decompress.js';
+export {
+  type CpuidEntry,
+  type Engine,
+  type EngineName,
+  kickVcpu,
+  type Machine,
+  type MachineOptions,
+  VCPU_EXIT,
+  type Vcpu,
+  type VcpuExit,
+} from './engine.js';
+export { type Gpa, GuestMemory, GuestMemoryError, gpa } from './guest-memory.js';
+export { type ClockSample, clockSample } from './host-clock.js';
+export { createNotifier, type Notifier, notify } from './notifier.js';
+export { hasSoftCpu, softEngine } from './soft-engine.js';
