@@ -1,9 +1,9 @@
 /*
  * Rule: the frame of a trap is, upwards: rcx, r11, error code if the vector has one, rip, cs with
  * saved_upcall_mask in bits 32-39, rflags, rsp, ss. Its top is 16-byte aligned. cs of guest kernel shows RPL
- * 0; rflags.IF is the inverse of the saved mask; TF, NT, RF and AC are cleared for the handler. A gate with flag 4
- * masks upcalls at entry. A trap from user starts at the stack of HYPERVISOR_stack_switch, one from kernel
- * below its own stack pointer (xen/arch/x86/x86_64/entry.S create_bounce_frame).
+ * 0; rflags.IF is the inverse of the saved mask; TF, NT, RF and AC are cleared for the handler. A gate with
+ * flag 4 masks upcalls at entry. A trap from user starts at the stack of HYPERVISOR_stack_switch, one from
+ * kernel below its own stack pointer (xen/arch/x86/x86_64/entry.S create_bounce_frame).
  */
 #include "test.h"
 

@@ -52,7 +52,7 @@ static void flags(bool user, ulong rflags) {
   c.rflags = rflags;
   catch_iret(&c, 0, &r);
   print("%s, rflags %06lx: pushf %06lx, frame %06lx, saved_upcall_mask %u", mode_name(user), rflags, r.rax,
-        r.rflags, r.saved_upcall_mask);
+        r.rflags & ~X86_EFLAGS_RF, r.saved_upcall_mask);
   check(r.saved_upcall_mask == !(rflags & X86_EFLAGS_IF), "upcall mask");
 }
 

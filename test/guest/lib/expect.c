@@ -30,6 +30,10 @@ void expect_hex(const char *name, uint64_t got, uint64_t want) {
   if (got != want) fail("%s: want %lx", name, want);
 }
 
+void say_rc(const char *name, long rc) {
+  print("%s: %s", name, errno_name(rc));
+}
+
 void expect_rc(const char *name, long got, long want) {
   print("%s: %s", name, errno_name(got));
   if (got != want) fail("%s: want %s", name, errno_name(want));

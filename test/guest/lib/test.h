@@ -33,6 +33,8 @@ int format(char *out, size_t size, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* "0", "12", "-EINVAL". */
 const char *errno_name(long rc);
 
+/* Prints "name: -EINVAL"; what it has to be is in expected.txt. */
+void say_rc(const char *name, long rc);
 /* Each prints "name: got" and fails when it is not what Xen's rule says. */
 void expect(const char *name, uint64_t got, uint64_t want);
 void expect_hex(const char *name, uint64_t got, uint64_t want);
