@@ -8,12 +8,18 @@
 #include "kvm_probe.h"
 #include "notifier.h"
 #include "vcpu_kick.h"
+#ifdef XENNER_SOFT_CPU
+#include "soft_vcpu.h"
+#endif
 
 static Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new AddonData);
   GuestMemory::init(env, exports);
   Notifier::init(env, exports);
   VcpuKick::init(env, exports);
+#ifdef XENNER_SOFT_CPU
+  SoftVcpu::init(env, exports);
+#endif
   init_clock(env, exports);
   init_decompress(env, exports);
   init_kvm_probe(env, exports);
