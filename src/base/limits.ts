@@ -13,7 +13,8 @@ export const MAX_KERNEL_IMAGE_BYTES = 256 * MIB;
 /** After decompression; also the bound on what a decompressor may write. */
 export const MAX_KERNEL_ELF_BYTES = 512 * MIB;
 export const MAX_ELF_PROGRAM_HEADERS = 64;
-export const MAX_ELF_SECTION_HEADERS = 65_536;
+export const MAX_ELF_SECTION_HEADERS = 16_384;
+export const MAX_ELF_STRING_TABLE_BYTES = 1 * MIB;
 /** All note segments or sections of one kernel together. */
 export const MAX_ELF_NOTE_BYTES = 1 * MIB;
 export const MAX_ELF_NOTES = 1024;

@@ -1,0 +1,47 @@
+/** What the builder needs of guest memory; GuestMemory of src/kvm has it. All of it is zero before the builder starts. */
+import { type Gpa, gpa, VIEW_BYTES } from '../../kvm/guest-memory.js';
+import type { ImageSource } from './image-source.js';
+
+export const PAGE_BYTES = 4096;
+
+export interface BuilderMemory {
+  /** Bytes. */
+  readonly size: number;
+  /** A live view, which must not cross a multiple of VIEW_BYTES. @throws when it is not inside the memory */
+  bytes(address: Gpa, length: number): Uint8Array;
+}
+
+export function pageGpa(pfn: number): Gpa {
+  return gpa(pfn * PAGE_BYTES);
+}
+
+/** Reads [offset, offset + length) of an image straight into guest memory. */
+export function loadRange(
+  memory: BuilderMemory,
+  address: Gpa,
+  source: ImageSource,
+  offset: number,
+  length: number,
+): void {
+  forEachPiece(memory, address, length, (piece, at) => source.read(offset + at, piece));
+}
+
+/** Visits [address, address + length) in views as large as they may be. */
+export function forEachPiece(
+  memory: BuilderMemory,
+  address: Gpa,
+  length: number,
+  visit: (piece: Uint8Array, at: number) => void,
+): void {
+  for (let at = 0; at < length; ) {
+    const start = address + at;
+    const size = Math.min(length - at, VIEW_BYTES - (start % VIEW_BYTES));
+    visit(memory.bytes(gpa(start), size), at);
+    at += size;
+  }
+}
+
+/** A page-aligned piece as 32-bit words: entries are written in halves, because a BigInt each would take most of the time. */
+export function words(piece: Uint8Array): Uint32Array {
+  return new Uint32Array(piece.buffer, piece.byteOffset, piece.byteLength / 4);
+}
