@@ -13,6 +13,7 @@ ulong trap_cr2, trap_frame_top, failsafe_selectors[4];
 bool (*trap_hook)(struct regs *regs);
 void (*upcall_hook)(struct regs *regs);
 static struct regs *catching;
+static bool (*catch_hook)(struct regs *regs);
 
 bool trap_has_error_code(ulong vec) {
   return vec == DF || (vec >= TS && vec <= PF) || vec == AC || vec == 21 || vec == 29 || vec == 30;
@@ -41,6 +42,7 @@ void trap_c(struct regs *regs) {
   /* Before shared_info is mapped there is nothing to read, and nobody who asks. */
   if (shared_info) trap_cr2 = shared_info->vcpu_info[0].arch.cr2;
   trap_frame_top = (ulong)(regs + 1);
+  if (catching && catch_hook && catch_hook(regs)) return;
   if (catching) {
     *catching = *regs;
     catching = NULL;
@@ -84,6 +86,12 @@ void catch_user(void (*fn)(ulong), ulong arg, struct regs *regs) {
                          .ss = FLAT_USER_SS64,
                          .rdi = arg};
   catch_iret(&context, 0, regs);
+}
+
+void catch_user_hooked(void (*fn)(ulong), ulong arg, bool (*hook)(struct regs *), struct regs *regs) {
+  catch_hook = hook;
+  catch_user(fn, arg, regs);
+  catch_hook = NULL;
 }
 
 ulong trap_entry(unsigned vec) {
