@@ -2,7 +2,15 @@
 import type { Gpa } from '../../kvm/guest-memory.js';
 import { gpa } from '../../kvm/guest-memory.js';
 import { SIF_MOD_START_PFN, SIF_VIRT_P2M_4TOOLS, start_info } from '../abi/xen.js';
-import { type BuilderMemory, forEachPiece, loadRange, PAGE_BYTES, pageGpa, words } from './builder-memory.js';
+import {
+  type BuilderMemory,
+  forEachPiece,
+  loadRange,
+  loadSparse,
+  PAGE_BYTES,
+  pageGpa,
+  words,
+} from './builder-memory.js';
 import { PT_LOAD } from './elf.js';
 import type { Features } from './features.js';
 import { checkCmdline } from './guest-options.js';
@@ -90,7 +98,7 @@ function loadKernel(memory: BuilderMemory, { source, elf, pv }: KernelImage): vo
   for (const segment of elf.segments) {
     if (segment.type !== PT_LOAD) continue;
     const address = gpa(Number(segment.paddr - pv.paddrOffset));
-    loadRange(memory, address, source, segment.offset, segment.length);
+    loadSparse(memory, address, source, segment.offset, segment.length);
   }
 }
 
