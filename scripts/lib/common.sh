@@ -4,7 +4,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 XENNER_CACHE=${XENNER_CACHE:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/xenner}
 # shellcheck disable=SC2034 # for the scripts that source this file
-LOGS=$ROOT/build/logs
+LOGS=$ROOT/build/log
 PROGRAM=$(basename "$0" .sh)
 
 say() { printf '%s: %s\n' "$PROGRAM" "$*" >&2; }

@@ -1,0 +1,74 @@
+// Guests to compare: ours and QEMU's, with the same kernel, initramfs, memory and kernel options.
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { ConsoleScript } from '../../scripts/lib/console-script.mjs';
+
+export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+
+/**
+ * @typedef {{ kernel: string, ramdisk: string, memoryMiB: number }} Image
+ * @typedef {{ name: string, command: (image: Image) => string[] }} Machine
+ */
+
+/** Both print little: a serial port costs QEMU one exit a character, and that is not what is compared. */
+const CMDLINE = 'quiet';
+
+/** @type {Machine} */
+export const XENNER = {
+  name: 'xenner',
+  command: ({ kernel, ramdisk, memoryMiB }) => [
+    ...[process.execPath, `${ROOT}dist/cli/main.js`, 'run', '--kernel', kernel, '--ramdisk', ramdisk],
+    ...['--memory', String(memoryMiB), '--cmdline', `console=hvc0 ${CMDLINE}`],
+  ],
+};
+
+/**
+ * QEMU at its best: no devices but a serial port, no option ROMs.
+ * @param {string} name
+ * @param {string} machine
+ * @returns {Machine}
+ */
+function qemu(name, machine) {
+  return {
+    name,
+    command: ({ kernel, ramdisk, memoryMiB }) => [
+      ...['qemu-system-x86_64', '-accel', 'tcg', '-M', machine, '-m', String(memoryMiB)],
+      ...['-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
+      ...['-kernel', kernel, '-initrd', ramdisk, '-append', `console=ttyS0 ${CMDLINE}`],
+    ],
+  };
+}
+
+export const PEERS = [qemu('qemu-microvm', 'microvm,x-option-roms=off'), qemu('qemu-pc', 'pc')];
+
+/** A guest that runs, with its console to be driven by script. */
+export class Guest {
+  /** @param {string[]} command */
+  constructor(command) {
+    this.startedMs = performance.now();
+    const [program = '', ...args] = command;
+    this.child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.console = new ConsoleScript((text) => this.child.stdin.write(text));
+    this.child.stdin.on('error', () => {}); // the guest's end is reported below
+    this.child.stdout.on('data', (bytes) => this.console.feed(bytes));
+    this.errors = '';
+    this.child.stderr.on('data', (bytes) => {
+      this.errors = (this.errors + bytes).slice(-2000);
+    });
+    this.exited = new Promise((resolve) => {
+      this.child.on('error', (error) => resolve(error.message));
+      this.child.on('close', (code, signal) => resolve(signal ?? `status ${code}`));
+    });
+    this.exited.then((how) => this.console.end(`${program} ended: ${how} ${this.errors}`));
+  }
+
+  get pid() {
+    if (this.child.pid === undefined) throw new Error('the guest did not start');
+    return this.child.pid;
+  }
+
+  async kill() {
+    this.child.kill('SIGKILL');
+    await this.exited;
+  }
+}

@@ -1,0 +1,36 @@
+// Medians, ratios, and the lines that a bench prints.
+
+/** @param {number[]} values */
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
+}
+
+/** @param {number[]} values */
+function spread(values) {
+  return `${Math.min(...values).toFixed(0)}..${Math.max(...values).toFixed(0)}`;
+}
+
+/**
+ * Prints "NAME: X.XX", ours over the peer's: below 1 we are faster. The raw medians stand below it.
+ * @param {string} name
+ * @param {number[]} ours milliseconds
+ * @param {{ name: string, values: number[] }} peer milliseconds
+ */
+export function printRatio(name, ours, peer) {
+  const [us, them] = [median(ours), median(peer.values)];
+  console.log(`${name}: ${(us / them).toFixed(2)}`);
+  console.log(
+    `  xenner ${us.toFixed(0)} ms (${spread(ours)}), ${peer.name} ${them.toFixed(0)} ms (${spread(peer.values)})`,
+  );
+}
+
+/**
+ * @param {string} name
+ * @param {string} reason
+ */
+export function printSkip(name, reason) {
+  console.log(`${name}: skipped: ${reason}`);
+}

@@ -1,0 +1,45 @@
+// Compares xenner with QEMU's own software CPU, side by side in one run. Started by scripts/bench.sh.
+// usage: main.mjs [--quick] [--pairs N] KERNEL RAMDISK HYPERCALL_KERNEL [NAME...]   NAME: boot, guest-work, hypercall, launcher
+import { execFileSync } from 'node:child_process';
+import { parseArgs } from 'node:util';
+import { benchBoot } from './boot.mjs';
+import { benchGuestWork } from './guest-work.mjs';
+import { benchHypercall } from './hypercall.mjs';
+import { benchLauncher } from './launcher.mjs';
+import { PEERS } from './lib/guest.mjs';
+import { printSkip } from './lib/report.mjs';
+
+const MEMORY_MIB = 256;
+
+function havePeer() {
+  try {
+    execFileSync('qemu-system-x86_64', ['--version'], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: 'boolean' }, pairs: { type: 'string', default: '5' } },
+});
+const [kernel = '', ramdisk = '', hypercallKernel = '', ...names] = positionals;
+const pairs = values.quick ? 1 : Number(values.pairs);
+if (!ramdisk || !Number.isInteger(pairs) || pairs < 1)
+  throw new Error('usage: see the top of bench/main.mjs');
+const wanted = (/** @type {string} */ name) => names.length === 0 || names.includes(name);
+const image = { kernel, ramdisk, memoryMiB: MEMORY_MIB };
+
+console.log(
+  `${kernel.replace(/.*\//, '')}, ${MEMORY_MIB} MiB, medians of ${pairs}; ratios are ours / the peer's`,
+);
+if (havePeer()) {
+  const peer = wanted('boot') ? await benchBoot(image, pairs) : PEERS[0];
+  if (peer && wanted('guest-work')) await benchGuestWork(image, pairs, peer);
+} else {
+  for (const name of ['boot', 'guest-work'].filter(wanted))
+    printSkip(name, 'no qemu-system-x86_64 to compare with');
+}
+if (wanted('hypercall')) await benchHypercall(hypercallKernel, pairs);
+if (wanted('launcher')) await benchLauncher(image, pairs);

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Measures xenner beside QEMU's software CPU in one run. Anything else that runs on the machine meanwhile spoils it.
+# usage: bench.sh [--quick] [--pairs N] [boot] [guest-work] [hypercall] [launcher]
+set -euo pipefail
+. "$(dirname "$0")/lib/common.sh"
+
+bash "$ROOT/scripts/setup.sh" bench
+out=$ROOT/build/bench
+mkdir -p "$out"
+kernel=$(bash "$ROOT/images/kernel.sh" bookworm)
+gcc -O2 -static -Wall -Wextra -o "$out/guest-work" "$ROOT/bench/guest-work.c"
+ramdisk=$(bash "$ROOT/images/initramfs.sh" --add "$out/guest-work:/bin/guest-work" -o "$out/initramfs.cpio")
+if [ -d "$ROOT/test/guest/bench-hypercall" ]; then
+  step "$LOGS/bench-hypercall.log" 'building the hypercall bench' make -C "$ROOT/test/guest" OUT="$out/guest" names=bench-hypercall
+fi
+
+# Options come before the files, names after them.
+options=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --quick) options+=("$1") ;;
+    --pairs) options+=("$1" "${2:?--pairs needs a number}") && shift ;;
+    *) break ;;
+  esac
+  shift
+done
+node "$ROOT/bench/main.mjs" "${options[@]}" "$kernel" "$ramdisk" "$out/guest/bench-hypercall.elf" "$@"
