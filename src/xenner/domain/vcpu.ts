@@ -13,6 +13,8 @@ export interface Vcpu {
   readonly guest: GuestAccess;
   /** Where this vCPU's vcpu_info is; kept here, out of the guest's reach. */
   vcpuInfo: Gpa;
+  /** Waits in SCHEDOP_poll. */
+  readonly polling: boolean;
   /** Set once VCPUOP_register_vcpu_info moved it: it can be moved only once. */
   vcpuInfoMoved: boolean;
   /** Periodic timer (VCPUOP_set_periodic_timer), ns; 0 is off. */

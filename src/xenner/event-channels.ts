@@ -1,0 +1,336 @@
+/**
+ * Event channels of one domain: what each port is bound to, and Xen's rules for changing it (xen/common/event_channel.c).
+ * Everything runs on the vCPU thread; other threads post into an EventInbox instead.
+ *
+ * The host plays domain 0: back ends hold the other end of a port. A port that the host made (console, store) keeps its
+ * host end when the guest closes it, as a daemon's does, and the guest may bind to that end again.
+ */
+import { MAX_VCPUS } from '../base/limits.js';
+import { EEXIST, EINVAL, ENOENT, ENOSPC, EPERM, ESRCH } from './abi/errno.js';
+import {
+  EVTCHN_2L_NR_CHANNELS,
+  EVTCHNSTAT_closed,
+  EVTCHNSTAT_interdomain,
+  EVTCHNSTAT_ipi,
+  EVTCHNSTAT_unbound,
+  EVTCHNSTAT_virq,
+} from './abi/event-channel.js';
+import { DOMID_SELF, NR_VIRQS, VIRQ_DEBUG, VIRQ_TIMER, VIRQ_XENOPROF, VIRQ_XENPMU } from './abi/xen.js';
+import { EventBits, type EventHost, type EventVcpu } from './event-bits.js';
+
+/** The back ends' domain. */
+export const HOST_DOMID = 0;
+
+/**
+ * Ports come into being 64 at a time: EVTCHNS_PER_BUCKET is a page of `struct evtchn`, 64 bytes each. A port beyond
+ * those is -EINVAL where a free one is "closed".
+ */
+const EVTCHNS_PER_BUCKET = 64;
+/** d->nr_pirqs of a domU: extra_domU_irqs (32) above an I/O APIC of 24 pins. None is ever granted. */
+const NR_PIRQS = 24 + 32;
+
+/** Called with the guest's port, which a new binding may have changed. */
+export type Notify = (port: number) => void;
+
+/** The host's end of an interdomain channel. */
+interface HostEnd {
+  readonly hostPort: number;
+  readonly notify: Notify;
+  /** Made by the host: outlives the guest's end. */
+  readonly permanent: boolean;
+  /** The guest's end, or 0: unbound. */
+  port: number;
+}
+
+/** `vcpu` is notify_vcpu_id. A port without a Channel is free. */
+type Channel =
+  | { readonly state: typeof EVTCHNSTAT_unbound; vcpu: EventVcpu; readonly remoteDomid: number }
+  | { readonly state: typeof EVTCHNSTAT_interdomain; vcpu: EventVcpu; readonly remote: number | HostEnd }
+  | { readonly state: typeof EVTCHNSTAT_virq; vcpu: EventVcpu; readonly virq: number }
+  | { readonly state: typeof EVTCHNSTAT_ipi; vcpu: EventVcpu };
+
+/** struct evtchn_status without what was asked; `u` as the union has it. */
+export interface EventStatus {
+  readonly status: number;
+  readonly vcpu: number;
+  readonly u: {
+    readonly unbound?: { readonly dom: number };
+    readonly interdomain?: { readonly dom: number; readonly port: number };
+    readonly virq?: number;
+  };
+}
+
+/** All operations return 0 or a port, or a negative Xen errno. Numbers from the guest are unsigned 32-bit. */
+export class EventChannels {
+  readonly #host: EventHost & { readonly domid: number };
+  readonly #bits: EventBits;
+  readonly #channels: Array<Channel | undefined> = new Array(EVTCHN_2L_NR_CHANNELS).fill(undefined);
+  #validPorts = EVTCHNS_PER_BUCKET;
+  /** virq_to_evtchn: [vCPU][virq]; 0 is none. */
+  readonly #virqPorts = Array.from({ length: MAX_VCPUS }, () => new Uint16Array(NR_VIRQS));
+  /** By host port. */
+  readonly #hostEnds = new Map<number, HostEnd>();
+
+  constructor(host: EventHost & { readonly domid: number }) {
+    this.#host = host;
+    this.#bits = new EventBits(host);
+  }
+
+  /* For the guest */
+
+  allocUnbound(dom: number, remoteDom: number): number {
+    const error = this.#checkTarget(dom);
+    if (error !== 0) return error;
+    const remoteDomid = remoteDom === DOMID_SELF ? this.#host.domid : remoteDom;
+    return this.#bind({ state: EVTCHNSTAT_unbound, vcpu: this.#vcpu0, remoteDomid });
+  }
+
+  bindInterdomain(remoteDom: number, remotePort: number): number {
+    if (this.#isSelf(remoteDom)) return this.#bindLoopback(remotePort);
+    return remoteDom === HOST_DOMID ? this.#bindToHost(remotePort) : -ESRCH;
+  }
+
+  bindVirq(virq: number, vcpuId: number): number {
+    if (virq >= NR_VIRQS || (isGlobalVirq(virq) && vcpuId !== 0)) return -EINVAL;
+    const vcpu = this.#host.vcpus[vcpuId];
+    if (vcpu === undefined) return -ENOENT;
+    const ports = this.#virqPorts[vcpuId]!;
+    if (ports[virq] !== 0) return -EEXIST;
+    const port = this.#bind({ state: EVTCHNSTAT_virq, vcpu, virq });
+    if (port > 0) ports[virq] = port;
+    return port;
+  }
+
+  /** There are no physical interrupts to give away: what a domU without devices is told. */
+  bindPirq(pirq: number): number {
+    return pirq < NR_PIRQS ? -EPERM : -EINVAL;
+  }
+
+  bindIpi(vcpuId: number): number {
+    const vcpu = this.#host.vcpus[vcpuId];
+    return vcpu === undefined ? -ENOENT : this.#bind({ state: EVTCHNSTAT_ipi, vcpu });
+  }
+
+  bindVcpu(port: number, vcpuId: number): number {
+    const vcpu = this.#host.vcpus[vcpuId];
+    if (vcpu === undefined) return -ENOENT;
+    const channel = this.#channels[port];
+    if (channel === undefined || channel.state === EVTCHNSTAT_ipi) return -EINVAL;
+    if (channel.state === EVTCHNSTAT_virq && !isGlobalVirq(channel.virq)) return -EINVAL;
+    channel.vcpu = vcpu;
+    return 0;
+  }
+
+  close(port: number): number {
+    const channel = this.#channels[port];
+    if (channel === undefined) return -EINVAL;
+    if (channel.state === EVTCHNSTAT_virq) {
+      for (const ports of this.#virqPorts) if (ports[channel.virq] === port) ports[channel.virq] = 0;
+    } else if (channel.state === EVTCHNSTAT_interdomain) {
+      this.#leave(channel.remote);
+    }
+    this.#channels[port] = undefined;
+    this.#bits.clearPending(port);
+    return 0;
+  }
+
+  send(port: number): number {
+    const channel = this.#channels[port];
+    switch (channel?.state) {
+      case EVTCHNSTAT_interdomain:
+        if (typeof channel.remote === 'number') this.#raise(channel.remote);
+        else channel.remote.notify(port);
+        return 0;
+      case EVTCHNSTAT_ipi:
+        this.#raise(port);
+        return 0;
+      case EVTCHNSTAT_unbound:
+        return 0;
+      default:
+        return -EINVAL;
+    }
+  }
+
+  status(dom: number, port: number): EventStatus | number {
+    const error = this.#checkTarget(dom);
+    if (error !== 0) return error;
+    if (port >= this.#validPorts) return -EINVAL;
+    const channel = this.#channels[port];
+    if (channel === undefined) return { status: EVTCHNSTAT_closed, vcpu: 0, u: {} };
+    const answer = { status: channel.state, vcpu: channel.vcpu.id };
+    switch (channel.state) {
+      case EVTCHNSTAT_unbound:
+        return { ...answer, u: { unbound: { dom: channel.remoteDomid } } };
+      case EVTCHNSTAT_interdomain:
+        return { ...answer, u: { interdomain: this.#otherEnd(channel.remote) } };
+      case EVTCHNSTAT_virq:
+        return { ...answer, u: { virq: channel.virq } };
+      case EVTCHNSTAT_ipi:
+        return { ...answer, u: {} };
+    }
+  }
+
+  unmask(port: number): number {
+    if (port >= this.#validPorts) return -EINVAL;
+    const channel = this.#channels[port];
+    if (channel !== undefined) this.#bits.unmask(port, channel.vcpu);
+    return 0;
+  }
+
+  reset(dom: number): number {
+    const error = this.#checkTarget(dom);
+    if (error !== 0) return error;
+    for (let port = 1; port < this.#validPorts; port++) this.close(port);
+    return 0;
+  }
+
+  /* For the hypervisor */
+
+  /** A virtual interrupt; a global one goes to vCPU 0's binding. Nothing happens while it is not bound. */
+  sendVirq(vcpuId: number, virq: number): void {
+    const port = this.#virqPorts[isGlobalVirq(virq) ? 0 : vcpuId]![virq]!;
+    if (port !== 0) this.#raise(port);
+  }
+
+  isUpcallPending(vcpuId: number): boolean {
+    return this.#bits.isUpcallPending(this.#host.vcpus[vcpuId]!);
+  }
+
+  /** For SCHEDOP_poll. A free port is never pending, whatever its bit says (evtchn_usable). */
+  isPending(port: number): boolean {
+    return this.#channels[port] !== undefined && this.#bits.isPending(port);
+  }
+
+  /** SCHEDOP_poll refuses other ports with -EINVAL. */
+  isValidPort(port: number): boolean {
+    return port < this.#validPorts;
+  }
+
+  /* For back ends: calls that need the vCPU thread */
+
+  /**
+   * Makes an interdomain port of the guest's whose other end is the host: EVTCHNOP_send calls `notify`.
+   * @returns the guest's port, or -ENOSPC
+   */
+  bindHostPort(notify: Notify): number {
+    const end = this.#makeHostEnd(notify, true);
+    const port = this.#bind(this.#toHost(end));
+    if (port > 0) end.port = port;
+    else this.#hostEnds.delete(end.hostPort);
+    return port;
+  }
+
+  /**
+   * A back end's EVTCHNOP_bind_interdomain to a port that the guest allocated for domain 0. When the guest closes the
+   * port the host's end is closed too.
+   * @returns 0 or -EINVAL
+   */
+  connectHostPort(port: number, notify: Notify): number {
+    const channel = this.#channels[port];
+    if (channel?.state !== EVTCHNSTAT_unbound || channel.remoteDomid !== HOST_DOMID) return -EINVAL;
+    const end = this.#makeHostEnd(notify, false);
+    end.port = port;
+    this.#channels[port] = { ...this.#toHost(end), vcpu: channel.vcpu };
+    return 0;
+  }
+
+  /** The host closes its end of the guest's `port`, which becomes unbound. Nothing happens if the guest was first. */
+  closeHostPort(port: number): void {
+    const channel = this.#channels[port];
+    if (channel?.state !== EVTCHNSTAT_interdomain || typeof channel.remote === 'number') return;
+    this.#hostEnds.delete(channel.remote.hostPort);
+    this.#channels[port] = { state: EVTCHNSTAT_unbound, vcpu: channel.vcpu, remoteDomid: HOST_DOMID };
+  }
+
+  /** The host notifies the guest. Nothing happens on a port that the guest closed or took for something else. */
+  setPending(port: number): void {
+    const channel = this.#channels[port];
+    if (channel?.state === EVTCHNSTAT_interdomain && typeof channel.remote !== 'number') this.#raise(port);
+  }
+
+  get #vcpu0(): EventVcpu {
+    return this.#host.vcpus[0]!;
+  }
+
+  #isSelf(dom: number): boolean {
+    return dom === DOMID_SELF || dom === this.#host.domid;
+  }
+
+  /** rcu_lock_domain_by_any_id and XSM_TARGET: only the host exists besides, and it is out of bounds. */
+  #checkTarget(dom: number): number {
+    if (this.#isSelf(dom)) return 0;
+    return dom === HOST_DOMID ? -EPERM : -ESRCH;
+  }
+
+  /** Puts a channel on the lowest free port, as get_free_port does. Port 0 is ECS_RESERVED. */
+  #bind(channel: Channel): number {
+    const port = this.#channels.indexOf(undefined, 1);
+    if (port < 0) return -ENOSPC;
+    while (port >= this.#validPorts) this.#validPorts += EVTCHNS_PER_BUCKET;
+    this.#channels[port] = channel;
+    return port;
+  }
+
+  #bindLoopback(remotePort: number): number {
+    const remote = this.#channels[remotePort];
+    const channel: Channel = { state: EVTCHNSTAT_interdomain, vcpu: this.#vcpu0, remote: remotePort };
+    const port = this.#bind(channel);
+    if (port < 0) return port;
+    if (remote?.state !== EVTCHNSTAT_unbound || remote.remoteDomid !== this.#host.domid) {
+      this.#channels[port] = undefined;
+      return -EINVAL;
+    }
+    this.#channels[remotePort] = { state: EVTCHNSTAT_interdomain, vcpu: remote.vcpu, remote: port };
+    this.#raise(port);
+    return port;
+  }
+
+  #bindToHost(hostPort: number): number {
+    const end = this.#hostEnds.get(hostPort);
+    if (end === undefined || end.port !== 0) return -EINVAL;
+    const port = this.#bind(this.#toHost(end));
+    if (port < 0) return port;
+    end.port = port;
+    this.#raise(port);
+    return port;
+  }
+
+  #toHost(remote: HostEnd): Extract<Channel, { state: typeof EVTCHNSTAT_interdomain }> {
+    return { state: EVTCHNSTAT_interdomain, vcpu: this.#vcpu0, remote };
+  }
+
+  #makeHostEnd(notify: Notify, permanent: boolean): HostEnd {
+    let hostPort = 1;
+    while (this.#hostEnds.has(hostPort)) hostPort++;
+    const end = { hostPort, notify, permanent, port: 0 };
+    this.#hostEnds.set(hostPort, end);
+    return end;
+  }
+
+  /** This end of an interdomain channel is gone: the other one waits for it again. */
+  #leave(remote: number | HostEnd): void {
+    if (typeof remote === 'number') {
+      const { vcpu } = this.#channels[remote]!;
+      this.#channels[remote] = { state: EVTCHNSTAT_unbound, vcpu, remoteDomid: this.#host.domid };
+    } else if (remote.permanent) {
+      remote.port = 0;
+    } else {
+      this.#hostEnds.delete(remote.hostPort);
+    }
+  }
+
+  #otherEnd(remote: number | HostEnd): { dom: number; port: number } {
+    return typeof remote === 'number'
+      ? { dom: this.#host.domid, port: remote }
+      : { dom: HOST_DOMID, port: remote.hostPort };
+  }
+
+  #raise(port: number): void {
+    this.#bits.setPending(port, this.#channels[port]!.vcpu);
+  }
+}
+
+/** virq_is_global */
+function isGlobalVirq(virq: number): boolean {
+  return virq !== VIRQ_TIMER && virq !== VIRQ_DEBUG && virq !== VIRQ_XENOPROF && virq !== VIRQ_XENPMU;
+}
