@@ -17,7 +17,7 @@ export interface Vcpu {
   readonly polling: boolean;
   /** Set once VCPUOP_register_vcpu_info moved it: it can be moved only once. */
   vcpuInfoMoved: boolean;
-  /** Periodic timer (VCPUOP_set_periodic_timer), ns; 0 is off. */
+  /** Periodic timer (VCPUOP_set_periodic_timer), ns; 0 is off. Setting it starts a new period. */
   periodNs: number;
   /** What the guest sees of its own time: VCPUOP_register_runstate_memory_area, a guest linear address; 0n is none. */
   runstateArea: bigint;

@@ -1,0 +1,111 @@
+/** `xenner run`: boots a guest with its console on the terminal. */
+import { constants } from 'node:os';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import type { XennerError } from '../base/errors.js';
+import { parseTopics, TOPICS, type Topic } from '../base/log.js';
+import type { EngineWish } from '../kvm/index.js';
+import { DEFAULT_MEMORY_MIB, type DomainConfig } from '../xenner/domain/config.js';
+import { formatCrash } from '../xenner/domain/crash.js';
+import { createDomain, type DomainEnd } from '../xenner/domain/domain.js';
+import { EXIT, EXIT_OF_END } from './exit-codes.js';
+import { openTerminal } from './terminal.js';
+
+interface RunOptions {
+  kernel: string;
+  ramdisk?: string;
+  cmdline: string;
+  memory: number;
+  engine: EngineWish;
+  reboot: boolean;
+  fastPaths: boolean;
+  consoleLog?: string;
+  trace?: readonly Topic[];
+}
+
+const LAST_LINES = 20;
+
+export function runCommand(): Command {
+  return new Command('run')
+    .description('boot a PV kernel with its console on this terminal (Ctrl-] leaves and ends the guest)')
+    .requiredOption('--kernel <file>', 'kernel: ELF or bzImage')
+    .option('--ramdisk <file>', 'initial ramdisk')
+    .option('--cmdline <text>', 'kernel command line', '')
+    .option('--memory <MiB>', 'guest memory', wholeNumber, DEFAULT_MEMORY_MIB)
+    .addOption(
+      new Option('--engine <name>', 'what runs the guest').choices(['auto', 'soft', 'kvm']).default('auto'),
+    )
+    .option('--no-reboot', 'end when the guest reboots, instead of starting it anew')
+    .option('--no-fast-paths', 'send every hypercall to TypeScript')
+    .option('--console-log <file>', 'append console output to a file')
+    .option('--trace <topics>', `trace to standard error: ${TOPICS.join(',')} or all`, topics)
+    .action(async (options: RunOptions) => {
+      process.exitCode = await run(options);
+    });
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('not a whole number.');
+  return Number(text);
+}
+
+function topics(text: string): readonly Topic[] {
+  const parsed = parseTopics(text);
+  if (parsed === undefined) throw new InvalidArgumentError(`topics are ${TOPICS.join(', ')}.`);
+  return parsed;
+}
+
+function domainConfig(options: RunOptions): DomainConfig {
+  return {
+    kernel: options.kernel,
+    cmdline: options.cmdline,
+    memoryMiB: options.memory,
+    engine: options.engine,
+    fastPaths: options.fastPaths,
+    onReboot: options.reboot ? 'restart' : 'end',
+    ...(options.ramdisk !== undefined && { ramdisk: options.ramdisk }),
+    ...(options.trace !== undefined && { trace: options.trace }),
+  };
+}
+
+async function run(options: RunOptions): Promise<number> {
+  // What ends the run from outside; the first one counts.
+  let left: { status: number; error?: XennerError } | undefined;
+  let stop = () => {};
+  const leave = (status: number, error?: XennerError) => {
+    left ??= error === undefined ? { status } : { status, error };
+    stop();
+  };
+  const signals = (['SIGINT', 'SIGTERM', 'SIGHUP'] as const).map((signal) => {
+    const listener = () => leave(128 + constants.signals[signal]);
+    process.on(signal, listener);
+    return () => process.off(signal, listener);
+  });
+  const terminal = openTerminal({
+    ...(options.consoleLog !== undefined && { logFile: options.consoleLog }),
+    leave: (error) => leave(error === undefined ? EXIT.ok : EXIT.failure, error),
+  });
+  try {
+    const domain = await createDomain(domainConfig(options));
+    stop = () => void domain.destroy();
+    terminal.attach(domain);
+    if (left !== undefined) stop();
+    const end = await domain.wait();
+    await terminal.close();
+    if (left?.error !== undefined) throw left.error;
+    if (left !== undefined) return left.status;
+    if (end.reason === 'crash') reportCrash(end, domain.consoleTail);
+    return EXIT_OF_END[end.reason];
+  } finally {
+    await terminal.close();
+    for (const off of signals) off();
+  }
+}
+
+/** Console lines are on standard output already: repeated here for whoever keeps only the errors. */
+function reportCrash(end: DomainEnd, consoleTail: string): void {
+  const lines = consoleTail.trimEnd().split(/\r?\n/).slice(-LAST_LINES);
+  const report = end.crash === undefined ? '' : `${formatCrash(end.crash)}\n`;
+  process.stderr.write(
+    `xenner: the guest crashed: ${end.crash?.why ?? 'unknown'}\n${report}last console lines:\n${lines.map((line) => `  ${line}\n`).join('')}`,
+  );
+}

@@ -1,0 +1,7 @@
+/** xenner as a library. */
+export { XennerError } from './base/errors.js';
+export { TOPICS, type Topic } from './base/log.js';
+export type { DomainConfig } from './xenner/domain/config.js';
+export { type CrashReport, formatCrash } from './xenner/domain/crash.js';
+export { createDomain, Domain, type DomainEnd } from './xenner/domain/domain.js';
+export type { EndReason } from './xenner/domain/messages.js';

@@ -1,0 +1,139 @@
+/** System time: what Xen's vcpu_time_info tells a guest, kept in step with the host's monotonic clock. */
+import { type ClockSample, clockSample, type Gpa, type GuestMemory, gpa } from '../../kvm/index.js';
+import { shared_info, vcpu_time_info, XEN_PVCLOCK_TSC_STABLE_BIT } from '../abi/xen.js';
+import type { DomainArea } from '../monitor/vcpu-area.js';
+
+const NS_PER_S = 1_000_000_000n;
+/** Xen calibrates once a second (time.c, EPOCH). */
+const EPOCH_NS = 1_000_000_000;
+const TWO_32 = 2 ** 32;
+/** The TSC's rate is measured over at least this long. */
+const MIN_CALIBRATION_NS = 2_000_000;
+
+/** A scale as the guest gets it: ns = ((ticks << shift) * mul) >> 32. */
+interface Scale {
+  mul: number;
+  shift: number;
+}
+
+function scaleOf(nsPerTick: number): Scale {
+  let shift = 0;
+  let fraction = nsPerTick;
+  for (; fraction >= 1; fraction /= 2) shift++;
+  for (; fraction < 0.5; fraction *= 2) shift--;
+  return { mul: Math.floor(fraction * TWO_32), shift };
+}
+
+const TIME = {
+  version: vcpu_time_info.offsetof('version'),
+  tscTimestamp: vcpu_time_info.offsetof('tsc_timestamp'),
+  systemTime: vcpu_time_info.offsetof('system_time'),
+  mul: vcpu_time_info.offsetof('tsc_to_system_mul'),
+  shift: vcpu_time_info.offsetof('tsc_shift'),
+  flags: vcpu_time_info.offsetof('flags'),
+};
+
+export class SystemClock {
+  readonly #first: ClockSample;
+  #origin: ClockSample;
+  /** System time at #origin, ns. */
+  #base = 0;
+  #scale: Scale = { mul: 0, shift: 0 };
+  #nsPerTick = 0;
+  #started = false;
+
+  /** Takes the first of the two samples that the TSC's rate comes from: make it early. */
+  constructor() {
+    this.#first = clockSample();
+    this.#origin = this.#first;
+  }
+
+  /** System time 0 is now. */
+  start(): void {
+    let now = clockSample();
+    while (Number(now.monotonicNs - this.#first.monotonicNs) < MIN_CALIBRATION_NS) now = clockSample();
+    this.#setRate(this.#measure(now));
+    this.#origin = now;
+    this.#started = true;
+  }
+
+  /** System time in ns. */
+  now(): number {
+    return this.#started ? this.#at(clockSample().tsc) : 0;
+  }
+
+  /** The host's CLOCK_MONOTONIC, ns, when system time will be `systemNs`. */
+  monotonicAt(systemNs: number): number {
+    const now = clockSample();
+    return Number(now.monotonicNs) + (systemNs - this.#at(now.tsc));
+  }
+
+  /** Whether an epoch is over, so that calibrate() and publish() are due. */
+  get due(): boolean {
+    return Number(clockSample().monotonicNs - this.#origin.monotonicNs) >= EPOCH_NS;
+  }
+
+  /** Begins a new epoch: time goes on without a step, at a rate that takes back in one epoch what it was off by. */
+  calibrate(): void {
+    const now = clockSample();
+    const system = this.#at(now.tsc);
+    const elapsed = Number(now.monotonicNs - this.#origin.monotonicNs);
+    const error = elapsed - (system - this.#base);
+    const slew = Math.max(-1e-3, Math.min(1e-3, error / EPOCH_NS));
+    this.#setRate(this.#measure(now) * (1 + slew));
+    this.#base = system;
+    this.#origin = now;
+  }
+
+  /** Writes the domain area's copy, for the monitor, and those of the vCPUs; versions are odd while a copy changes. */
+  publish(memory: GuestMemory, area: DomainArea, vcpuInfos: readonly Gpa[], timeOffset: number): void {
+    const version = (area.low('tsc_version') + 1) >>> 0;
+    area.setLow('tsc_version', version);
+    area.set('tsc_timestamp', this.#origin.tsc);
+    area.set('system_time', BigInt(Math.round(this.#base)));
+    area.setLow('tsc_to_system_mul', this.#scale.mul);
+    area.set('tsc_shift', BigInt.asUintN(64, BigInt(this.#scale.shift)));
+    area.setLow('tsc_version', (version + 1) >>> 0);
+    for (const info of vcpuInfos) this.#writeTimeInfo(memory, gpa(info + timeOffset));
+  }
+
+  /** The wall clock when system time was 0 (shared_info.wc_*). */
+  publishWallclock(memory: GuestMemory, sharedInfo: Gpa): void {
+    const at = (member: string) => gpa(sharedInfo + shared_info.offsetof(member));
+    const now = clockSample();
+    const zero = now.realtimeNs - BigInt(Math.round(this.#at(now.tsc)));
+    const version = memory.readU32(at('wc_version'));
+    memory.writeU32(at('wc_version'), (version | 1) >>> 0);
+    const seconds = zero / NS_PER_S;
+    memory.writeU32(at('wc_sec'), Number(seconds & 0xffffffffn));
+    memory.writeU32(at('wc_sec_hi'), Number(seconds >> 32n));
+    memory.writeU32(at('wc_nsec'), Number(zero % NS_PER_S));
+    memory.writeU32(at('wc_version'), ((version | 1) + 1) >>> 0);
+  }
+
+  #writeTimeInfo(memory: GuestMemory, at: Gpa): void {
+    const version = memory.readU32(gpa(at + TIME.version)) | 1;
+    memory.writeU32(gpa(at + TIME.version), version >>> 0);
+    memory.writeU64(gpa(at + TIME.tscTimestamp), this.#origin.tsc);
+    memory.writeU64(gpa(at + TIME.systemTime), BigInt(Math.round(this.#base)));
+    memory.writeU32(gpa(at + TIME.mul), this.#scale.mul);
+    memory.writeU8(gpa(at + TIME.shift), this.#scale.shift & 0xff);
+    memory.writeU8(gpa(at + TIME.flags), XEN_PVCLOCK_TSC_STABLE_BIT);
+    memory.writeU32(gpa(at + TIME.version), (version + 1) >>> 0);
+  }
+
+  /** ns a tick, over all the time since the first sample. */
+  #measure(now: ClockSample): number {
+    return Number(now.monotonicNs - this.#first.monotonicNs) / Number(now.tsc - this.#first.tsc);
+  }
+
+  #setRate(nsPerTick: number): void {
+    this.#scale = scaleOf(nsPerTick);
+    // What the guest computes from mul and shift, not what was measured.
+    this.#nsPerTick = (this.#scale.mul / TWO_32) * 2 ** this.#scale.shift;
+  }
+
+  #at(tsc: bigint): number {
+    return this.#base + Number(tsc - this.#origin.tsc) * this.#nsPerTick;
+  }
+}

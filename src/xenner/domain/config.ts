@@ -1,0 +1,49 @@
+/** What a domain is made from. */
+import type { Topic } from '../../base/log.js';
+import type { EngineWish } from '../../kvm/index.js';
+
+export interface DomainConfig {
+  /** Path of the kernel: ELF or bzImage, compressed or not. */
+  kernel: string;
+  /** Path of the initial ramdisk. */
+  ramdisk?: string;
+  /** Kernel command line, at most 1023 bytes. */
+  cmdline?: string;
+  /** 64 to 16384. Default 256. */
+  memoryMiB?: number;
+  /** Default `auto`. */
+  engine?: EngineWish;
+  /** Hypercalls that the monitor may serve inside the guest; false sends every one to TypeScript. Default true. */
+  fastPaths?: boolean;
+  /** What a guest's reboot does: start it anew, or end the domain. Default `restart`. */
+  onReboot?: 'restart' | 'end';
+  /** Topics to trace to standard error, as JSON lines. */
+  trace?: readonly Topic[];
+}
+
+/** A configuration with every default filled in. */
+export interface CompleteConfig {
+  readonly kernel: string;
+  readonly ramdisk: string | undefined;
+  readonly cmdline: string;
+  readonly memoryMiB: number;
+  readonly engine: EngineWish;
+  readonly fastPaths: boolean;
+  readonly onReboot: 'restart' | 'end';
+  readonly trace: readonly Topic[];
+}
+
+export const DEFAULT_MEMORY_MIB = 256;
+
+export function completeConfig(config: DomainConfig): CompleteConfig {
+  return {
+    kernel: config.kernel,
+    ramdisk: config.ramdisk,
+    cmdline: config.cmdline ?? '',
+    memoryMiB: config.memoryMiB ?? DEFAULT_MEMORY_MIB,
+    engine: config.engine ?? 'auto',
+    fastPaths: config.fastPaths ?? true,
+    onReboot: config.onReboot ?? 'restart',
+    trace: config.trace ?? [],
+  };
+}

@@ -1,0 +1,208 @@
+/** A domain as its user sees it: made, talked to by its console, waited for. */
+import { EventEmitter } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { XennerError } from '../../base/errors.js';
+import { createNotifier, GuestMemory, gpa, kickVcpu, type Notifier } from '../../kvm/index.js';
+import { ConsoleBackend } from '../backend/console.js';
+import { EventInbox } from '../event-inbox.js';
+import { type CompleteConfig, completeConfig, type DomainConfig } from './config.js';
+import type { CrashReport } from './crash.js';
+import type {
+  EndMessage,
+  EndReason,
+  FailedMessage,
+  ReadyMessage,
+  WorkerInput,
+  WorkerMessage,
+} from './messages.js';
+
+const WORKER = new URL('./worker.js', import.meta.url);
+
+/** How a domain ended. */
+export interface DomainEnd {
+  readonly reason: EndReason;
+  /** Present when the reason is `crash`. */
+  readonly crash?: CrashReport;
+}
+
+interface DomainEvents {
+  /** Output of the guest's console. */
+  console: [chunk: Buffer];
+  /** The guest has read enough of what writeConsole() took to take more. */
+  consoleDrained: [];
+  /** The guest asked for a reboot and starts anew. */
+  reboot: [];
+  end: [end: DomainEnd];
+}
+
+/** One start of the guest: from a reboot on it is another one. */
+interface Run {
+  readonly worker: Worker;
+  readonly notifier: Notifier;
+  readonly inbox: EventInbox;
+  readonly stop: Int32Array;
+  memory?: GuestMemory;
+  console?: ConsoleBackend;
+  vcpuId?: number;
+}
+
+/**
+ * A running domain. `console` events carry its output, writeConsole() its input, wait() tells how it ended. Its vCPU
+ * runs on a thread of its own; whatever happens here does not slow it down.
+ */
+export class Domain extends EventEmitter<DomainEvents> {
+  #run: Run | undefined;
+  #end: DomainEnd | undefined;
+  #failure: XennerError | undefined;
+  #outputPaused = false;
+  #tail: Buffer = Buffer.alloc(0);
+  /** The engine that runs it, and why that one. */
+  engine = '';
+  engineReason = '';
+
+  /** @internal use createDomain() */
+  constructor(private readonly config: CompleteConfig) {
+    super();
+  }
+
+  /** @internal Resolves when the guest is about to execute its first instruction. */
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const notifier = createNotifier(() => this.#run?.console?.service());
+      const inbox = new EventInbox();
+      const stop = new SharedArrayBuffer(4);
+      const input: WorkerInput = {
+        config: this.config,
+        consoleNotifier: notifier.id,
+        inbox: inbox.buffer,
+        stop,
+      };
+      const worker = new Worker(WORKER, { workerData: input });
+      const run: Run = { worker, notifier, inbox, stop: new Int32Array(stop) };
+      this.#run = run;
+      const fail = (error: XennerError) => {
+        this.#dispose(run);
+        this.#failure = error;
+        reject(error);
+        // Nobody may be left waiting for a start that came with a reboot.
+        this.#finish({ reason: 'destroyed' });
+      };
+      worker.on('message', (message: WorkerMessage) => {
+        if (message.type === 'ready') {
+          this.#ready(run, message);
+          resolve();
+        } else if (message.type === 'failed') fail(failed(message));
+        else if (message.type === 'console-io') this.#output(Buffer.from(message.text));
+        else this.#ended(run, message);
+      });
+      worker.on('error', (error) => fail(new XennerError('EINTERNAL', error.stack ?? error.message)));
+    });
+  }
+
+  /** Resolves when the guest has ended for good; rejects when the hypervisor or the host failed. */
+  wait(): Promise<DomainEnd> {
+    return new Promise((resolve, reject) => {
+      const settle = (end: DomainEnd) => (this.#failure ? reject(this.#failure) : resolve(end));
+      if (this.#end !== undefined) settle(this.#end);
+      else this.once('end', settle);
+    });
+  }
+
+  /** Types into the guest's console. False: wait for `consoleDrained` before sending more. */
+  writeConsole(data: string | Uint8Array): boolean {
+    return this.#run?.console?.input(Buffer.from(data as string)) ?? true;
+  }
+
+  /** Lets the guest wait with its output: what a consumer that cannot keep up asks for. */
+  pauseConsole(): void {
+    this.#outputPaused = true;
+  }
+
+  resumeConsole(): void {
+    this.#outputPaused = false;
+    this.#run?.console?.resume();
+  }
+
+  /** The last output of the console, up to 4 KiB. */
+  get consoleTail(): string {
+    return this.#tail.toString();
+  }
+
+  /** Ends the guest at once, as pulling the plug does. Resolves when nothing of it is left. */
+  async destroy(): Promise<void> {
+    const run = this.#run;
+    if (run === undefined || this.#end !== undefined) return;
+    const ended = new Promise<void>((resolve) => this.once('end', () => resolve()));
+    Atomics.store(run.stop, 0, 1);
+    if (run.vcpuId !== undefined) kickVcpu(run.vcpuId);
+    await ended;
+  }
+
+  #ready(run: Run, message: ReadyMessage): void {
+    this.engine = message.engine;
+    this.engineReason = message.why;
+    run.vcpuId = message.vcpuId;
+    run.memory = GuestMemory.attach(message.memoryId);
+    const sink = {
+      write: (chunk: Buffer) => {
+        this.#output(chunk);
+        return !this.#outputPaused;
+      },
+      inputDrained: () => this.emit('consoleDrained'),
+    };
+    run.console = new ConsoleBackend(run.memory, gpa(message.consoleRing), sink, () => {
+      if (run.inbox.post(message.consolePort)) kickVcpu(message.vcpuId);
+    });
+    // The guest may have written, and somebody may have asked for its end, before this thread was ready.
+    run.console.service();
+    if (Atomics.load(run.stop, 0) !== 0) kickVcpu(message.vcpuId);
+  }
+
+  #ended(run: Run, message: EndMessage): void {
+    run.console?.flush();
+    this.#dispose(run);
+    if (message.reason === 'reboot' && this.config.onReboot === 'restart') {
+      this.emit('reboot');
+      this.start().catch(() => {});
+      return;
+    }
+    this.#finish({ reason: message.reason, ...(message.crash && { crash: message.crash }) });
+  }
+
+  #finish(end: DomainEnd): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    this.emit('end', end);
+  }
+
+  #dispose(run: Run): void {
+    run.notifier.close();
+    delete run.console;
+    run.memory?.close();
+    // The thread closes its side and has nothing left to live for.
+    run.worker.postMessage('release');
+    run.worker.unref();
+    if (this.#run === run) this.#run = undefined;
+  }
+
+  #output(chunk: Buffer): void {
+    this.#tail = Buffer.concat([this.#tail, chunk]).subarray(-TAIL_BYTES);
+    this.emit('console', chunk);
+  }
+}
+
+const TAIL_BYTES = 4096;
+
+function failed({ code, message, next }: FailedMessage): XennerError {
+  return new XennerError(code, message, next);
+}
+
+/**
+ * Makes a domain and starts it. The promise resolves when the guest is about to execute its first instruction.
+ * @throws XennerError (rejection) with a `code` for what is wrong with the configuration, its files or the host
+ */
+export async function createDomain(config: DomainConfig): Promise<Domain> {
+  const domain = new Domain(completeConfig(config));
+  await domain.start();
+  return domain;
+}

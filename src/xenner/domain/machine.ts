@@ -1,0 +1,284 @@
+/** A domain on its vCPU thread: builds it and holds its hypervisor state. */
+import { randomBytes } from 'node:crypto';
+import { createLogger, type Logger } from '../../base/log.js';
+import {
+  chooseEngine,
+  decompress,
+  type EngineChoice,
+  type Machine as EngineMachine,
+  type Vcpu as EngineVcpu,
+  type Gpa,
+  GuestMemory,
+  gpa,
+} from '../../kvm/index.js';
+import { shared_info, vcpu_info } from '../abi/xen.js';
+import { buildGuest, type StartOfDay } from '../builder/build.js';
+import { checkCmdline, checkMemoryMiB } from '../builder/guest-options.js';
+import { openFile } from '../builder/image-source.js';
+import { KernelCache, kernelCacheDirectory } from '../builder/kernel-cache.js';
+import { openKernel } from '../builder/kernel-image.js';
+import { guestCpuid } from '../cpuid.js';
+import { EventChannels } from '../event-channels.js';
+import type { EventInbox } from '../event-inbox.js';
+import { GrantTable } from '../grant-table.js';
+import { PageTypes } from '../mm/page-types.js';
+import { GRANT_FRAMES, layoutXenFrames, PAGE, type XenFrames } from '../monitor/frames.js';
+import { loadMonitorImage, type MonitorImage } from '../monitor/image.js';
+import { CR4_SHOWN, initialState } from '../monitor/initial-state.js';
+import { type HoleEntries, installMonitor, mapHole } from '../monitor/install.js';
+import * as monitor from '../monitor/vcpu-area.js';
+import { SystemClock } from './clock.js';
+import type { CompleteConfig } from './config.js';
+import type { Domain } from './domain-state.js';
+import { VcpuLoop } from './vcpu-loop.js';
+
+/** Domain 0 is the host's back ends. */
+const DOMID = 1;
+const FRAMES_PER_MIB = 256;
+const NR_VCPUS = 1;
+const TIME_OFFSET = vcpu_info.offsetof('time');
+const UNMAPPED_M2P = 0xffffffff;
+
+/** What the machine needs of the domain's main thread. */
+export interface MachineHost {
+  readonly inbox: EventInbox;
+  readonly stop: Int32Array;
+  /** The guest notified its console's port. */
+  consoleNotified(): void;
+  consoleIo(text: Uint8Array): void;
+}
+
+export class Machine implements Domain {
+  readonly domid = DOMID;
+  readonly handle = new Uint8Array(randomBytes(16));
+  readonly clock = new SystemClock();
+  readonly log: Logger;
+  readonly choice: EngineChoice;
+  readonly frames: XenFrames;
+  readonly memory: GuestMemory;
+  readonly area: monitor.DomainArea;
+  readonly events: EventChannels;
+  readonly grants: GrantTable;
+  readonly pages: PageTypes;
+  readonly vcpu: VcpuLoop;
+  readonly vcpus: readonly VcpuLoop[];
+  readonly engineVcpu: EngineVcpu;
+  readonly consolePort: number;
+  readonly start: StartOfDay;
+  vmAssist = 0n;
+
+  readonly #engineMachine: EngineMachine;
+
+  /** @throws XennerError for everything that can be wrong with the configuration, its files or the host */
+  constructor(
+    config: CompleteConfig,
+    private readonly host: MachineHost,
+  ) {
+    checkMemoryMiB(config.memoryMiB);
+    checkCmdline(config.cmdline);
+    this.log = createLogger(config.trace);
+    this.choice = chooseEngine(config.engine);
+    const image = loadMonitorImage();
+    this.frames = layoutXenFrames(config.memoryMiB * FRAMES_PER_MIB, NR_VCPUS);
+    this.memory = GuestMemory.create(this.frames.totalPages * PAGE);
+    this.#engineMachine = this.choice.engine.createMachine({
+      memory: this.memory,
+      exitPort: monitor.EXIT_PORT,
+    });
+    this.engineVcpu = this.#engineMachine.createVcpu(0);
+    this.area = new monitor.Area(
+      this.memory,
+      gpa(this.frames.monitor + monitor.DOMAIN_AREA),
+      monitor.domain_area,
+    );
+    installMonitor(this.memory, this.frames, image, NR_VCPUS);
+    const hole = mapHole(this.memory, this.frames);
+    this.vcpu = new VcpuLoop(this, 0, this.engineVcpu);
+    this.vcpus = [this.vcpu];
+    this.events = new EventChannels(this);
+    this.consolePort = this.events.bindHostPort(() => this.host.consoleNotified());
+    this.#writeDomainArea(hole, config.fastPaths);
+    this.#fillM2p();
+    this.pages = new PageTypes(this);
+    this.#markXenFrames();
+    this.grants = new GrantTable(this);
+    this.start = this.#build(config);
+    this.pages.pinInitialTables(this.start.ptBase.gpa / PAGE);
+    this.#prepareVcpu(image, config.fastPaths);
+  }
+
+  get nrPages(): number {
+    return this.frames.nrPages;
+  }
+
+  get totalPages(): number {
+    return this.frames.totalPages;
+  }
+
+  get sharedInfo(): Gpa {
+    return this.frames.sharedInfo;
+  }
+
+  get m2p(): Gpa {
+    return this.frames.m2p;
+  }
+
+  get pageInfo(): Gpa {
+    return this.frames.pageInfo;
+  }
+
+  get gdtL1(): Gpa {
+    return this.frames.gdtL1;
+  }
+
+  get grantFrames(): { firstMfn: number; count: number } {
+    return { firstMfn: this.frames.grantFrames / PAGE, count: GRANT_FRAMES };
+  }
+
+  /** Starts the clocks: to be called right before the first run. */
+  startClocks(): void {
+    this.clock.start();
+    this.clock.publishWallclock(this.memory, this.sharedInfo);
+    this.#publishTime();
+  }
+
+  get stopRequested(): boolean {
+    return Atomics.load(this.host.stop, 0) !== 0;
+  }
+
+  drainInbox(): void {
+    this.host.inbox.drain((port) => this.events.setPending(port));
+  }
+
+  /** Once an epoch: keeps the guest's clock in step with the host's. */
+  keepTime(): void {
+    if (!this.clock.due) return;
+    this.clock.calibrate();
+    this.#publishTime();
+  }
+
+  systemTime(): number {
+    return this.clock.now();
+  }
+
+  consoleWrite(text: Uint8Array): void {
+    this.host.consoleIo(text);
+  }
+
+  shutdown(reason: number): void {
+    this.vcpu.end({ kind: 'shutdown', reason });
+  }
+
+  codeWritten(address: Gpa, length: number): void {
+    this.engineVcpu.invalidate(address, length);
+  }
+
+  /** One vCPU: whoever sets its bits runs on its thread. */
+  wake(_vcpu: number): void {}
+
+  /** Idempotent. */
+  close(): void {
+    this.#engineMachine.close();
+    this.memory.close();
+  }
+
+  #publishTime(): void {
+    this.clock.publish(
+      this.memory,
+      this.area,
+      this.vcpus.map((vcpu) => vcpu.vcpuInfo),
+      TIME_OFFSET,
+    );
+  }
+
+  #build(config: CompleteConfig): StartOfDay {
+    const kernel = openKernel(config.kernel, decompress, new KernelCache(kernelCacheDirectory()));
+    try {
+      const initrd =
+        config.ramdisk === undefined ? undefined : openFile(config.ramdisk, 'initrd', this.nrPages * PAGE);
+      try {
+        return buildGuest(this.memory, kernel, {
+          nrPages: this.nrPages,
+          cmdline: config.cmdline,
+          sharedInfo: this.sharedInfo,
+          // No xenstore answers: Linux does without when the port is 0, and would wait for ever for a silent one.
+          storeEvtchn: 0,
+          consoleEvtchn: this.consolePort,
+          ...(initrd && { initrd }),
+        });
+      } finally {
+        initrd?.close();
+      }
+    } finally {
+      kernel.source.close();
+    }
+  }
+
+  #writeDomainArea(hole: HoleEntries, fastPaths: boolean): void {
+    const { area, frames } = this;
+    const direct = (address: Gpa) => monitor.DIRECT_VA + BigInt(address);
+    area.setLow('flags', fastPaths ? monitor.DOMAIN_FAST_PATHS : 0);
+    area.setLow('nr_pages', frames.nrPages);
+    area.setLow('total_pages', frames.totalPages);
+    area.set('shared_info', direct(frames.sharedInfo));
+    area.set('page_info', direct(frames.pageInfo));
+    area.set('m2p', direct(frames.m2p));
+    area.set('xen_l4_entry', hole.xen);
+    area.set('direct_l4_entry', hole.direct);
+    area.setLow('nr_vcpus', NR_VCPUS);
+    area.setLow('domid', this.domid);
+    area.setLow('flush_clock', 1);
+  }
+
+  /** MFN == pfn for the guest's own frames; Xen's have none (INVALID_M2P_ENTRY). */
+  #fillM2p(): void {
+    const { memory, frames } = this;
+    for (let page = 0; page < frames.m2pPages; page++) {
+      const bytes = memory.bytes(gpa(frames.m2p + page * PAGE), PAGE);
+      const words = new Uint32Array(bytes.buffer, bytes.byteOffset, PAGE / 4);
+      for (let i = 0; i < words.length; i += 2) {
+        const mfn = page * (PAGE / 8) + i / 2;
+        words[i] = mfn < frames.nrPages ? mfn : UNMAPPED_M2P;
+        if (mfn >= frames.nrPages) words[i + 1] = UNMAPPED_M2P;
+      }
+    }
+  }
+
+  #markXenFrames(): void {
+    const { memory, frames } = this;
+    for (let mfn = frames.nrPages; mfn < frames.totalPages; mfn++) {
+      memory.writeU32(gpa(frames.pageInfo + mfn * 8), monitor.PGC_xen);
+    }
+    const share = (address: Gpa, count: number) => {
+      for (let i = 0; i < count; i++)
+        memory.writeU32(gpa(frames.pageInfo + (address / PAGE + i) * 8), monitor.PGC_shared);
+    };
+    share(frames.sharedInfo, 1);
+    share(frames.grantFrames, GRANT_FRAMES);
+  }
+
+  #prepareVcpu(image: MonitorImage, fastPaths: boolean): void {
+    const { vcpu, start } = this;
+    vcpu.area.setLow('id', vcpu.id);
+    vcpu.area.setLow('fast_paths', fastPaths ? monitor.DOMAIN_FAST_PATHS : 0);
+    vcpu.area.set('cr3', BigInt(start.ptBase.gpa));
+    vcpu.area.set('cr4', CR4_SHOWN);
+    vcpu.area.set('vcpu_info', monitor.DIRECT_VA + BigInt(vcpu.vcpuInfo));
+    vcpu.area.setLow('kernel_ss', monitor.SEL_SHOWN_KERNEL_SS);
+    const mask = shared_info.offsetof('evtchn_mask');
+    this.memory.fill(gpa(this.sharedInfo + mask), shared_info.offsetof('wc_version') - mask, 0xff);
+    // Events are masked at the start (arch_set_info_guest).
+    this.memory.writeU8(gpa(vcpu.vcpuInfo + vcpu_info.offsetof('evtchn_upcall_mask')), 1);
+    this.engineVcpu.setCpuid(guestCpuid(vcpu.id, NR_VCPUS));
+    this.engineVcpu.setState(
+      initialState(image, {
+        vcpu: vcpu.id,
+        cr3: BigInt(start.ptBase.gpa),
+        rip: start.entry,
+        rsp: start.stack,
+        rsi: start.startInfo.va,
+        rdi: 0n,
+      }),
+    );
+  }
+}

@@ -1,0 +1,61 @@
+/** What a domain's two threads tell each other, apart from event bits and rings. */
+import type { CompleteConfig } from './config.js';
+import type { CrashReport } from './crash.js';
+
+/** workerData of the vCPU thread. */
+export interface WorkerInput {
+  readonly config: CompleteConfig;
+  /** Woken when the guest notifies its console's port. */
+  readonly consoleNotifier: number;
+  /** Ports raised by back ends: see EventInbox. */
+  readonly inbox: SharedArrayBuffer;
+  /** One word; 1 asks the vCPU thread to end the guest. */
+  readonly stop: SharedArrayBuffer;
+}
+
+/** Sent once, before the guest's first instruction. */
+export interface ReadyMessage {
+  readonly type: 'ready';
+  readonly engine: string;
+  readonly why: string;
+  readonly memoryId: number;
+  readonly vcpuId: number;
+  readonly consoleRing: number;
+  readonly consolePort: number;
+}
+
+/** Text of the console_io hypercall. */
+export interface ConsoleIoMessage {
+  readonly type: 'console-io';
+  readonly text: Uint8Array;
+}
+
+/** Sent last. The thread keeps the memory open until it is told `release`. */
+export interface EndMessage {
+  readonly type: 'end';
+  readonly reason: EndReason;
+  readonly crash: CrashReport | undefined;
+}
+
+/** The domain could not be built, or the hypervisor failed. */
+export interface FailedMessage {
+  readonly type: 'failed';
+  readonly code: string;
+  readonly message: string;
+  readonly next: string | undefined;
+}
+
+export type WorkerMessage = ReadyMessage | ConsoleIoMessage | EndMessage | FailedMessage;
+
+/** SHUTDOWN_* of public/sched.h by name, and `destroyed` from outside. */
+export type EndReason = 'poweroff' | 'reboot' | 'suspend' | 'crash' | 'watchdog' | 'soft_reset' | 'destroyed';
+
+/** By SHUTDOWN_* number. */
+export const SHUTDOWN_NAMES: readonly EndReason[] = [
+  'poweroff',
+  'reboot',
+  'suspend',
+  'crash',
+  'watchdog',
+  'soft_reset',
+];

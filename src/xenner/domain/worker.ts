@@ -1,0 +1,79 @@
+/** The vCPU thread of one domain: builds it, runs it, tells how it ended. */
+import { parentPort, workerData } from 'node:worker_threads';
+import { XennerError } from '../../base/errors.js';
+import { notify } from '../../kvm/index.js';
+import { EventInbox } from '../event-inbox.js';
+import { crashReport } from './crash.js';
+import { Machine } from './machine.js';
+import {
+  type EndMessage,
+  type FailedMessage,
+  SHUTDOWN_NAMES,
+  type WorkerInput,
+  type WorkerMessage,
+} from './messages.js';
+import type { VcpuEnd } from './vcpu-loop.js';
+
+const port = parentPort!;
+const input = workerData as WorkerInput;
+
+function tell(message: WorkerMessage): void {
+  port.postMessage(message);
+}
+
+function failure(error: unknown): FailedMessage {
+  if (error instanceof XennerError) {
+    // `next` is part of the message already.
+    return { type: 'failed', code: error.code, message: error.message, next: undefined };
+  }
+  const { code, message, stack } = error as NodeJS.ErrnoException;
+  // A host call that failed has a code; anything else is our own bug and needs its place.
+  return {
+    type: 'failed',
+    code: code ?? 'EINTERNAL',
+    message: code === undefined ? (stack ?? message) : message,
+    next: undefined,
+  };
+}
+
+function ending(machine: Machine, end: VcpuEnd): EndMessage {
+  switch (end.kind) {
+    case 'stopped':
+      return { type: 'end', reason: 'destroyed', crash: undefined };
+    case 'shutdown': {
+      const reason = SHUTDOWN_NAMES[end.reason] ?? 'crash';
+      const crash = reason === 'crash' ? crashReport(machine, 'the guest reported a crash') : undefined;
+      return { type: 'end', reason, crash };
+    }
+    case 'crash':
+      return { type: 'end', reason: 'crash', crash: crashReport(machine, end.why) };
+  }
+}
+
+function main(): void {
+  const machine = new Machine(input.config, {
+    inbox: new EventInbox(input.inbox),
+    stop: new Int32Array(input.stop),
+    consoleNotified: () => notify(input.consoleNotifier),
+    consoleIo: (text) => tell({ type: 'console-io', text }),
+  });
+  // The main thread reads the console's ring to its end before it lets go of the memory.
+  port.once('message', () => machine.close());
+  tell({
+    type: 'ready',
+    engine: machine.choice.engine.name,
+    why: machine.choice.why,
+    memoryId: machine.memory.id,
+    vcpuId: machine.engineVcpu.id,
+    consoleRing: machine.start.consolePfn * 4096,
+    consolePort: machine.consolePort,
+  });
+  machine.startClocks();
+  tell(ending(machine, machine.vcpu.run()));
+}
+
+try {
+  main();
+} catch (error) {
+  tell(failure(error));
+}
