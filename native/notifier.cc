@@ -29,8 +29,11 @@ void call(napi_env env, napi_value callback, void *, void *) {
   if (env == nullptr || callback == nullptr) return;
   napi_value undefined;
   napi_get_undefined(env, &undefined);
-  // An exception stays pending; Node reports it as uncaught.
-  napi_call_function(env, undefined, callback, 0, nullptr, nullptr);
+  if (napi_call_function(env, undefined, callback, 0, nullptr, nullptr) != napi_pending_exception) return;
+  // Left alone, it would only be a warning.
+  napi_value exception;
+  napi_get_and_clear_last_exception(env, &exception);
+  napi_fatal_exception(env, exception);
 }
 
 } // namespace

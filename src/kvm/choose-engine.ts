@@ -2,7 +2,7 @@
 import { XennerError } from '../base/errors.js';
 import { loadAddon, type NativeKvmProbe } from './addon.js';
 import type { Engine } from './engine.js';
-import { hasSoftCpu, softEngine } from './soft-engine.js';
+import { requireSoftCpu, softEngine } from './soft-engine.js';
 
 export type EngineWish = 'auto' | 'soft' | 'kvm';
 
@@ -31,13 +31,7 @@ export function chooseEngine(wish: EngineWish): EngineChoice {
       'use the engine `auto` or `soft`',
     );
   }
-  if (!hasSoftCpu()) {
-    throw new XennerError(
-      'ENO_SOFT_CPU',
-      'this build has no soft CPU',
-      'run `npm run setup`, then `npm run build`',
-    );
-  }
+  requireSoftCpu();
   if (wish === 'soft') return { engine: softEngine, why: 'it was asked for', probe: undefined };
   const probe = probeKvm();
   const why = probe.usable

@@ -1,6 +1,6 @@
 /** The software CPU: Unicorn, in process, by the addon's SoftVcpu. */
 import { XennerError } from '../base/errors.js';
-import { loadAddon, type NativeSoftVcpu } from './addon.js';
+import { type Addon, loadAddon, type NativeSoftVcpu } from './addon.js';
 import { type CpuState, decodeCpuState, encodeCpuState } from './cpu-state.js';
 import type { CpuidEntry, Engine, Machine, MachineOptions, Vcpu, VcpuExit } from './engine.js';
 import type { Gpa } from './guest-memory.js';
@@ -11,6 +11,17 @@ const ANY_INDEX = 0xffffffff;
 /** Whether the addon was built with it. */
 export function hasSoftCpu(): boolean {
   return loadAddon().SoftVcpu !== undefined;
+}
+
+/** The addon's class, or an error that says how to get it. */
+export function requireSoftCpu(): NonNullable<Addon['SoftVcpu']> {
+  const { SoftVcpu } = loadAddon();
+  if (SoftVcpu !== undefined) return SoftVcpu;
+  throw new XennerError(
+    'ENO_SOFT_CPU',
+    'this build has no soft CPU',
+    'run `npm run setup`, then `npm run build`',
+  );
 }
 
 export const softEngine: Engine = {
@@ -34,14 +45,7 @@ class SoftMachine implements Machine {
       throw new XennerError('EVCPU_LIMIT', `vCPU ${index}: the soft engine runs ${softEngine.maxVcpus}`);
     }
     if (this.#vcpus.has(index)) throw new XennerError('EEXIST', `vCPU ${index} exists already`);
-    const { SoftVcpu } = loadAddon();
-    if (SoftVcpu === undefined) {
-      throw new XennerError(
-        'ENO_SOFT_CPU',
-        'this build has no soft CPU',
-        'run `npm run setup`, then `npm run build`',
-      );
-    }
+    const SoftVcpu = requireSoftCpu();
     const vcpu = new SoftEngineVcpu(index, new SoftVcpu(this.#options.memory.native, this.#options.exitPort));
     this.#vcpus.set(index, vcpu);
     return vcpu;
