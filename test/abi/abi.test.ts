@@ -4,11 +4,10 @@
  * them still checks; `UPDATE_GOLDEN=1` rewrites that file from the headers.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { claimedFacts, cProgram, type Facts, parseOutput } from './facts.js';
+import { askCompiler } from './compiler.js';
+import { claimedFacts, cProgram, type Facts } from './facts.js';
 
 const GOLDEN = new URL('abi.golden.json', import.meta.url);
 
@@ -22,19 +21,6 @@ function missing(): string | undefined {
   return undefined;
 }
 
-function askHeaders(facts: Facts): Facts {
-  const dir = mkdtempSync(join(tmpdir(), 'xenner-abi-'));
-  try {
-    writeFileSync(join(dir, 'abi.c'), cProgram(facts));
-    execFileSync('gcc', ['-std=gnu11', '-w', '-o', join(dir, 'abi'), join(dir, 'abi.c')], {
-      timeout: 60_000,
-    });
-    return parseOutput(execFileSync(join(dir, 'abi'), { encoding: 'utf8', timeout: 10_000 }));
-  } finally {
-    rmSync(dir, { recursive: true });
-  }
-}
-
 const reason = missing();
 
 describe("Xen's public headers", () => {
@@ -42,7 +28,7 @@ describe("Xen's public headers", () => {
     `say what src/xenner/abi says${reason ? ` (skipped: ${reason})` : ''}`,
     async () => {
       const claimed = await claimedFacts();
-      const answered = askHeaders(claimed);
+      const answered = askCompiler(cProgram(claimed));
       if (process.env.UPDATE_GOLDEN === '1') writeFileSync(GOLDEN, `${JSON.stringify(answered, null, 1)}\n`);
       expect(claimed).toEqual(answered);
     },

@@ -26,7 +26,7 @@ function constantName(file: string, name: string): string {
   return file === 'errno.ts' ? `XEN_${name}` : name;
 }
 
-function addLayout(facts: Facts, layout: CStruct<object>): void {
+export function addLayout(facts: Facts, layout: CStruct<object>): void {
   facts[`sizeof(${layout.ctype})`] = `${layout.size}`;
   addMembers(facts, layout.ctype, layout, '', 0);
 }
@@ -66,20 +66,24 @@ const HEADERS = [
 ];
 
 /** __XEN_TOOLS__ selects the latest interface version and is what xenctrl.h, the home of e820entry, needs. */
-const PREAMBLE = `#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#define __XEN_TOOLS__ 1
+const XEN_HEADERS = `#define __XEN_TOOLS__ 1
 ${HEADERS.map((header) => `#include <xen/${header}>`).join('\n')}
 #include <xenctrl.h>
+`;
+
+/** Before the headers: Xen's want stdint.h's types. */
+const PRINT = `#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #define SHOW(name, value) \\
   ((value) < 0 ? printf("%s\\t%lld\\n", name, (long long)(value)) \\
                : printf("%s\\t%llu\\n", name, (unsigned long long)(value)))
 `;
 
-export function cProgram(facts: Facts): string {
+/** @param headers what the facts are about; default: Xen's public headers */
+export function cProgram(facts: Facts, headers = XEN_HEADERS): string {
   const lines = Object.keys(facts).map((name) => `  SHOW("${name}", ${name});`);
-  return `${PREAMBLE}int main(void) {\n${lines.join('\n')}\n  return 0;\n}\n`;
+  return `${PRINT}${headers}int main(void) {\n${lines.join('\n')}\n  return 0;\n}\n`;
 }
 
 export function parseOutput(text: string): Facts {
