@@ -92,7 +92,7 @@ export class KernelCache {
       renameSync(temporary, join(this.directory, key));
       this.evict();
     } catch {
-      rmSync(temporary, { force: true });
+      discard(temporary);
     }
   }
 
@@ -104,13 +104,13 @@ export class KernelCache {
       const stat = lstatSync(path, { throwIfNoEntry: false });
       if (stat === undefined) continue;
       if (ENTRY.test(name)) entries.push({ path, stat });
-      else if (TEMPORARY.test(name) && Date.now() - stat.mtimeMs > STALE_MS) rmSync(path, { force: true });
+      else if (TEMPORARY.test(name) && Date.now() - stat.mtimeMs > STALE_MS) discard(path);
     }
     entries.sort((a, b) => b.stat.mtimeMs - a.stat.mtimeMs);
     let total = 0;
     for (const [index, { path, stat }] of entries.entries()) {
       total += stat.size;
-      if (index >= this.limits.entries || total > this.limits.bytes) rmSync(path, { force: true });
+      if (index >= this.limits.entries || total > this.limits.bytes) discard(path);
     }
   }
 }
@@ -151,6 +151,15 @@ function write(path: string, elf: Uint8Array, key: string): void {
     fdatasyncSync(fd);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** `force` forgives a missing file only, not a missing directory. */
+function discard(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    return;
   }
 }
 
