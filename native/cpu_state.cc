@@ -40,10 +40,10 @@ template <typename State, typename Visit> void visit(State &state, Visit word) {
 
 } // namespace
 
-void cpu_state_to_words(const uc_x86_state &state, uint64_t *words) {
+void cpu_state_to_words(const softcpu_state &state, uint64_t *words) {
   visit(state, [&](const auto &field) { *words++ = field; });
 }
 
-void cpu_state_from_words(uc_x86_state &state, const uint64_t *words) {
+void cpu_state_from_words(softcpu_state &state, const uint64_t *words) {
   visit(state, [&](auto &field) { field = static_cast<std::remove_reference_t<decltype(field)>>(*words++); });
 }

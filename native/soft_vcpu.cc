@@ -9,10 +9,6 @@
 
 namespace {
 
-// The richest model whose instructions the engine has all of, AVX apart; the CPUID table decides what the
-// guest sees.
-constexpr int kCpuModel = UC_CPU_X86_HASWELL;
-
 // A deadline or a time-out in ns; at most 2^63, so that sums cannot wrap. Infinity and NaN are the caller's
 // matter.
 uint64_t nanoseconds_argument(const Napi::CallbackInfo &info, const char *name) {
@@ -48,74 +44,19 @@ void SoftVcpu::init(Napi::Env env, Napi::Object exports) {
 SoftVcpu::SoftVcpu(const Napi::CallbackInfo &info) : Napi::ObjectWrap<SoftVcpu>(info) {
   Napi::Env env = info.Env();
   memory_ = GuestMemory::mapping_of(env, info[0]);
-  exit_port_ = uint32_t(integer_argument(info, 1, "exitPort", 0xffff));
-  try {
-    open_engine(env);
-  } catch (...) {
-    release();
-    throw;
-  }
-  uc_engine *engine = engine_;
-  kick_ = VcpuKick::create([engine] { uc_x86_kick(engine); });
+  softcpu_config config = {};
+  config.ram = memory_->base;
+  config.ram_bytes = memory_->bytes;
+  config.exit_port = uint32_t(integer_argument(info, 1, "exitPort", 0xffff));
+  const char *error = "unknown";
+  softcpu *cpu = cpu_ = softcpu_create(&config, &error);
+  if (!cpu) throw_code(env, "ENOMEM", std::string("soft CPU: ") + error);
+  kick_ = VcpuKick::create([cpu] { softcpu_kick(cpu); });
   timer_ = std::make_unique<VcpuTimer>([kick = kick_] { kick->kick(); });
 }
 
 SoftVcpu::~SoftVcpu() {
   release();
-}
-
-void SoftVcpu::check(Napi::Env env, uc_err error, const char *call) {
-  if (error == UC_ERR_OK) return;
-  throw_code(env, error == UC_ERR_NOMEM ? "ENOMEM" : "EINVAL", std::string(call) + ": " + uc_strerror(error));
-}
-
-void SoftVcpu::open_engine(Napi::Env env) {
-  check(env, uc_open(UC_ARCH_X86, UC_MODE_64, &engine_), "uc_open");
-  check(env, uc_ctl_set_cpu_model(engine_, kCpuModel), "uc_ctl_set_cpu_model");
-  check(env, uc_x86_set_native(engine_, true), "uc_x86_set_native");
-  check(env, uc_mem_map_ptr(engine_, 0, memory_->bytes, UC_PROT_ALL, memory_->base), "uc_mem_map_ptr");
-  // An empty range (1..0) means everywhere.
-  struct {
-    void *callback;
-    int instruction;
-  } hooks[] = {{reinterpret_cast<void *>(on_in), UC_X86_INS_IN},
-               {reinterpret_cast<void *>(on_out), UC_X86_INS_OUT},
-               {reinterpret_cast<void *>(on_cpuid), UC_X86_INS_CPUID}};
-  for (const auto &hook : hooks) {
-    uc_hook handle;
-    check(env, uc_hook_add(engine_, &handle, UC_HOOK_INSN, hook.callback, this, 1, 0, hook.instruction),
-          "uc_hook_add");
-  }
-}
-
-// No device is there: an unconnected bus reads as ones.
-uint32_t SoftVcpu::on_in(uc_engine *, uint32_t, int size, void *) {
-  return size >= 4 ? 0xffffffffu : (1u << (size * 8)) - 1;
-}
-
-void SoftVcpu::on_out(uc_engine *engine, uint32_t port, int, uint32_t, void *self) {
-  auto *vcpu = static_cast<SoftVcpu *>(self);
-  if (port != vcpu->exit_port_) return;
-  vcpu->port_written_ = true;
-  uc_emu_stop(engine);
-}
-
-int SoftVcpu::on_cpuid(uc_engine *engine, void *self) {
-  auto *vcpu = static_cast<SoftVcpu *>(self);
-  enum { rax, rcx, rdx, rbx };
-  uint64_t *gpr = uc_x86_gpr(engine);
-  uint32_t function = uint32_t(gpr[rax]), index = uint32_t(gpr[rcx]);
-  CpuidEntry answer{};
-  for (const CpuidEntry &entry : vcpu->cpuid_) {
-    if (entry.function != function || (entry.index != kAnyIndex && entry.index != index)) continue;
-    answer = entry;
-    break;
-  }
-  gpr[rax] = answer.eax;
-  gpr[rbx] = answer.ebx;
-  gpr[rcx] = answer.ecx;
-  gpr[rdx] = answer.edx;
-  return 1; // answered: the engine's own CPUID is not asked
 }
 
 napi_value SoftVcpu::run_raw(napi_env env, napi_callback_info info) {
@@ -127,7 +68,7 @@ napi_value SoftVcpu::run_raw(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   auto *vcpu = static_cast<SoftVcpu *>(unwrapped);
-  if (!vcpu->engine_) {
+  if (!vcpu->cpu_) {
     napi_throw_error(env, "EBADF", "vCPU is closed");
     return nullptr;
   }
@@ -138,28 +79,26 @@ napi_value SoftVcpu::run_raw(napi_env env, napi_callback_info info) {
 int SoftVcpu::run() {
   for (;;) {
     if (kick_->take()) return VCPU_EXIT_KICK;
-    port_written_ = false;
-    switch (uc_x86_run(engine_)) {
-    case UC_X86_EXIT_STOP:
-      if (port_written_) return VCPU_EXIT_PORT;
-      break;
-    case UC_X86_EXIT_KICK:
-      // The engine keeps a kick of its own, which may belong to one that an earlier run() or wait() has
+    switch (softcpu_run(cpu_)) {
+    case SOFTCPU_EXIT_PORT:
+      return VCPU_EXIT_PORT;
+    case SOFTCPU_EXIT_KICK:
+      // The CPU keeps a kick of its own, which may belong to one that an earlier run() or wait() has
       // answered.
       break;
-    case UC_X86_EXIT_HLT:
+    case SOFTCPU_EXIT_HLT:
       return VCPU_EXIT_HLT;
-    case UC_X86_EXIT_SHUTDOWN:
+    case SOFTCPU_EXIT_SHUTDOWN:
       return VCPU_EXIT_SHUTDOWN;
     default:
-      last_error_ = uc_strerror(uc_errno(engine_));
+      last_error_ = softcpu_error(cpu_);
       return VCPU_EXIT_ERROR;
     }
   }
 }
 
 void SoftVcpu::require_open(Napi::Env env) const {
-  if (!engine_) throw_code(env, "EBADF", "vCPU is closed");
+  if (!cpu_) throw_code(env, "EBADF", "vCPU is closed");
 }
 
 Napi::Value SoftVcpu::id(const Napi::CallbackInfo &info) {
@@ -173,7 +112,7 @@ Napi::Value SoftVcpu::last_error(const Napi::CallbackInfo &info) {
 
 void SoftVcpu::inject(const Napi::CallbackInfo &info) {
   require_open(info.Env());
-  uc_x86_raise_irq(engine_, int(integer_argument(info, 0, "vector", 255)));
+  softcpu_raise_irq(cpu_, uint8_t(integer_argument(info, 0, "vector", 255)));
 }
 
 // The timer's deadline is looked at here too: sleeping until it is one wake-up less than being kicked by its
@@ -204,8 +143,8 @@ void SoftVcpu::set_timer(const Napi::CallbackInfo &info) {
 Napi::Value SoftVcpu::get_state(const Napi::CallbackInfo &info) {
   Napi::Env env = info.Env();
   require_open(env);
-  uc_x86_state state{};
-  check(env, uc_x86_get_state(engine_, &state), "uc_x86_get_state");
+  softcpu_state state{};
+  softcpu_get_state(cpu_, &state);
   auto words = Napi::TypedArrayOf<uint64_t>::New(env, kCpuStateWords, napi_biguint64_array);
   cpu_state_to_words(state, words.Data());
   return words;
@@ -217,25 +156,23 @@ void SoftVcpu::set_state(const Napi::CallbackInfo &info) {
   if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_biguint64_array ||
       info[0].As<Napi::TypedArray>().ElementLength() != kCpuStateWords)
     throw_argument(env, "state must be a BigUint64Array of " + std::to_string(kCpuStateWords) + " words");
-  uc_x86_state state{};
-  check(env, uc_x86_get_state(engine_, &state), "uc_x86_get_state");
+  softcpu_state state{};
+  softcpu_get_state(cpu_, &state);
   cpu_state_from_words(state, info[0].As<Napi::BigUint64Array>().Data());
-  check(env, uc_x86_set_state(engine_, &state), "uc_x86_set_state");
+  if (!softcpu_set_state(cpu_, &state)) throw_code(env, "EINVAL", "no CPU accepts this state");
 }
 
 void SoftVcpu::set_cpuid(const Napi::CallbackInfo &info) {
   Napi::Env env = info.Env();
   require_open(env);
-  constexpr size_t words = sizeof(CpuidEntry) / sizeof(uint32_t);
+  constexpr size_t words = sizeof(softcpu_cpuid) / sizeof(uint32_t);
   if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint32_array)
     throw_argument(env, "entries must be a Uint32Array");
   auto array = info[0].As<Napi::Uint32Array>();
   size_t count = array.ElementLength() / words;
-  if (array.ElementLength() % words != 0 || count > kMaxCpuidEntries)
-    throw_argument(env, "entries must be at most 256 times 6 words");
-  cpuid_.clear();
-  for (const uint32_t *w = array.Data(), *end = w + count * words; w != end; w += words)
-    cpuid_.push_back({w[0], w[1], w[2], w[3], w[4], w[5]});
+  const auto *entries = reinterpret_cast<const softcpu_cpuid *>(array.Data());
+  if (array.ElementLength() % words != 0 || !softcpu_set_cpuid(cpu_, entries, count))
+    throw_argument(env, "entries must be at most " + std::to_string(SOFTCPU_MAX_CPUID) + " times 6 words");
 }
 
 void SoftVcpu::invalidate(const Napi::CallbackInfo &info) {
@@ -243,7 +180,7 @@ void SoftVcpu::invalidate(const Napi::CallbackInfo &info) {
   require_open(env);
   uint64_t gpa = integer_argument(info, 0, "gpa", memory_->bytes);
   uint64_t length = integer_argument(info, 1, "length", memory_->bytes - gpa);
-  if (length) uc_x86_invalidate(engine_, gpa, length);
+  if (length) softcpu_invalidate(cpu_, gpa, length);
 }
 
 void SoftVcpu::close(const Napi::CallbackInfo &) {
@@ -254,7 +191,7 @@ void SoftVcpu::release() {
   timer_.reset();
   if (kick_) kick_->close();
   kick_.reset();
-  if (engine_) uc_close(engine_);
-  engine_ = nullptr;
+  softcpu_destroy(cpu_);
+  cpu_ = nullptr;
   memory_.reset();
 }

@@ -1,4 +1,4 @@
-/** The software CPU: Unicorn, in process, by the addon's SoftVcpu. */
+/** The software CPU, in process: the addon's SoftVcpu. */
 import { XennerError } from '../base/errors.js';
 import { type Addon, loadAddon, type NativeSoftVcpu } from './addon.js';
 import { type CpuState, decodeCpuState, encodeCpuState } from './cpu-state.js';
