@@ -13,7 +13,7 @@ ulong trap_cr2, trap_frame_top, failsafe_selectors[4];
 bool (*trap_hook)(struct regs *regs);
 void (*upcall_hook)(struct regs *regs);
 static struct regs *catching;
-static bool (*catch_hook)(struct regs *regs);
+bool (*catch_hook)(struct regs *regs);
 
 bool trap_has_error_code(ulong vec) {
   return vec == DF || (vec >= TS && vec <= PF) || vec == AC || vec == 21 || vec == 29 || vec == 30;

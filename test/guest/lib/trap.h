@@ -85,6 +85,8 @@ static inline ulong read_rflags(void) {
 bool catch_kernel(void (*fn)(ulong), ulong arg, struct regs *regs);
 /* Runs fn(arg), which must be a STUB or .user.text, in ring 3. Returning is RETURN_VECTOR. */
 void catch_user(void (*fn)(ulong), ulong arg, struct regs *regs);
+/* Sees each trap within a catch first; returning true resumes it. */
+extern bool (*catch_hook)(struct regs *regs);
 /* The same, but the hook sees each trap first and resumes it by returning true. */
 void catch_user_hooked(void (*fn)(ulong), ulong arg, bool (*hook)(struct regs *), struct regs *regs);
 /* catch_user with every register of the new context given: rip, cs, rflags, rsp, ss too, and
