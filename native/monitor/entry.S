@@ -103,7 +103,7 @@ fault_inside:
  */
 #define AREA(field) (BLOCK_VCPU_AREA - BLOCK_STACK_TOP + VCPU_##field)
 #define EFLAGS_NOT_FOR_KERNEL 0x47500 /* AC RF NT TF DF and IOPL: create_bounce_frame (xen/arch/x86/x86_64/entry.S) */
-#define EFLAGS_NOT_FROM_GUEST 0x27000 /* VM NT IOPL: do_iret (xen/arch/x86/pv/iret.c) */
+#define EFLAGS_NOT_FROM_GUEST 0x23000 /* VM IOPL: do_iret (xen/arch/x86/pv/iret.c) */
 #define EFLAGS_IF_AND_FIXED 0x202
 
         .macro enter_stack
@@ -193,6 +193,8 @@ iret_begin:
         swapgs
         jmp to_guest
 to_kernel:
+        testw $0xfffc, 8*8(%rax)
+        jz iret_slow                    /* a null ss: #GP */
         pushq $SEL_KERNEL_SS
         pushq 7*8(%rax)
         pushq %rcx

@@ -8,10 +8,12 @@
 /* xen/include/public/xen.h: 4.17 */
 #define XEN_VERSION_WORD (4 << 16 | 17)
 #define NR_EVTCHN_2L 4096
+#define EFLAGS_NOT_FROM_GUEST 0x23000ul /* VM IOPL */
 
 s64 leave_to_hypervisor(struct vcpu_area *v, u64 nr, const u64 *args) {
   v->hypercall[0] = nr;
-  for (int i = 0; i < 6; i++) v->hypercall[i + 1] = args[i];
+  for (int i = 0; i < 6; i++)
+    v->hypercall[i + 1] = args[i];
   exit_to_hypervisor(v, MONITOR_EXIT_HYPERCALL);
   return v->hypercall_result;
 }
@@ -48,20 +50,29 @@ static s64 fast_xen_version(struct vcpu_area *v, const u64 *args) {
   return (u32)args[0] == 0 ? XEN_VERSION_WORD : LEAVE_TO_HYPERVISOR;
 }
 
-static int is_canonical(u64 address) { return (u64)((s64)(address << 16) >> 16) == address; }
+static int is_canonical(u64 address) {
+  return (u64)((s64)(address << 16) >> 16) == address;
+}
 
 static s64 fast_set_segment_base(struct vcpu_area *v, const u64 *args) {
   u64 base = args[1];
   if ((u32)args[0] <= SEGBASE_GS_KERNEL && !is_canonical(base)) return -XEN_EINVAL;
   switch ((u32)args[0]) {
-  case SEGBASE_FS: wrmsr(MSR_FS_BASE, v->fs_base = base); return 0;
-  case SEGBASE_GS_USER: wrmsr(MSR_KERNEL_GS_BASE, v->gs_base_user = base); return 0;
-  case SEGBASE_GS_KERNEL: wrmsr(MSR_GS_BASE, v->gs_base_kernel = base); return 0;
+  case SEGBASE_FS:
+    wrmsr(MSR_FS_BASE, v->fs_base = base);
+    return 0;
+  case SEGBASE_GS_USER:
+    wrmsr(MSR_KERNEL_GS_BASE, v->gs_base_user = base);
+    return 0;
+  case SEGBASE_GS_KERNEL:
+    wrmsr(MSR_GS_BASE, v->gs_base_kernel = base);
+    return 0;
   case SEGBASE_GS_USER_SEL:
     v->gs_selector = base & 0xffff;
     v->pending |= PENDING_GS_SELECTOR;
     return 0;
-  default: return -XEN_EINVAL;
+  default:
+    return -XEN_EINVAL;
   }
 }
 
@@ -82,8 +93,11 @@ static s64 fast_vcpu_op(struct vcpu_area *v, const u64 *args) {
     if ((flags & VCPU_SSHOTTMR_future) && deadline < system_time()) return -XEN_ETIME;
     set_timer(v, deadline ? deadline : 1);
     return 0;
-  case VCPUOP_stop_singleshot_timer: v->timer_deadline = 0; return 0;
-  default: return LEAVE_TO_HYPERVISOR;
+  case VCPUOP_stop_singleshot_timer:
+    v->timer_deadline = 0;
+    return 0;
+  default:
+    return LEAVE_TO_HYPERVISOR;
   }
 fault:
   return -XEN_EFAULT;
@@ -92,11 +106,13 @@ fault:
 static s64 fast_sched_op(struct vcpu_area *v, const u64 *args) {
   vcpu_info_t *info = vcpu_info(v);
   switch ((u32)args[0]) {
-  case SCHEDOP_yield: return 0;
+  case SCHEDOP_yield:
+    return 0;
   case SCHEDOP_block:
     info->evtchn_upcall_mask = 0;
     return info->evtchn_upcall_pending ? 0 : LEAVE_TO_HYPERVISOR;
-  default: return LEAVE_TO_HYPERVISOR;
+  default:
+    return LEAVE_TO_HYPERVISOR;
   }
 }
 
@@ -149,9 +165,12 @@ static s64 fast_multicall(struct vcpu_area *v, const u64 *args) {
   if (!guest_range_ok(entry, count * sizeof(multicall_entry_t))) return -XEN_EFAULT;
   for (u64 i = 0; i < count; i++, entry += sizeof(multicall_entry_t)) {
     get_guest(op, entry, fault);
-    for (int j = 0; j < 6; j++) get_guest(call_args[j], entry + 16 + j * 8, fault);
+    for (int j = 0; j < 6; j++)
+      get_guest(call_args[j], entry + 16 + j * 8, fault);
     /* do_multicall: no nesting; iret cannot be batched. */
-    s64 result = op == __HYPERVISOR_multicall ? -XEN_EINVAL : op == __HYPERVISOR_iret ? -XEN_ENOSYS : call(v, op, call_args);
+    s64 result = op == __HYPERVISOR_multicall ? -XEN_EINVAL
+                 : op == __HYPERVISOR_iret    ? -XEN_ENOSYS
+                                              : call(v, op, call_args);
     put_guest(result, entry + 8, fault);
   }
   return 0;
@@ -168,7 +187,7 @@ static void iret(struct vcpu_area *v, struct regs *r) {
   r->r11 = in_syscall ? frame[6] : frame[1];
   r->rcx = in_syscall ? frame[4] : frame[2];
   r->rip = frame[4];
-  r->rflags = (frame[6] & ~0x27000ul) | X86_EFLAGS_IF | 2;
+  r->rflags = (frame[6] & ~EFLAGS_NOT_FROM_GUEST) | X86_EFLAGS_IF | 2;
   r->rsp = frame[7];
   vcpu_info(v)->evtchn_upcall_mask = !(frame[6] & X86_EFLAGS_IF);
   if ((frame[5] & 3) == 3) {
@@ -177,12 +196,16 @@ static void iret(struct vcpu_area *v, struct regs *r) {
     v->user = 1;
     v->pending ^= PENDING_SWAPGS;
   } else {
-    v->kernel_ss = frame[8] & 0xffff;
+    v->kernel_ss = (frame[8] & 0xffff) | 3;
+    /* A guest kernel is in ring 3 on Xen, where ss cannot be null. */
+    if (v->kernel_ss == 3) inject_exception(v, r, 13, 0);
   }
 }
 
 void hypercall(struct vcpu_area *v, struct regs *r) {
   u64 args[6] = {r->rdi, r->rsi, r->rdx, r->r10, r->r8, r->r9};
-  if (r->rax == __HYPERVISOR_iret && v->fast_paths) iret(v, r);
-  else r->rax = call(v, r->rax, args);
+  if (r->rax == __HYPERVISOR_iret && v->fast_paths)
+    iret(v, r);
+  else
+    r->rax = call(v, r->rax, args);
 }

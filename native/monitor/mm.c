@@ -1,23 +1,30 @@
 /*
- * Page types and page-table updates: the rules of xen/arch/x86/mm.c that a guest can see. A frame is a page table of
- * one level, a descriptor page, or writable, never two at once; a table is checked whole when it becomes one. The
- * same rules stand in src/xenner/mm, which decides wherever this file is switched off.
+ * Page types and page-table updates: the rules of xen/arch/x86/mm.c that a guest can see. A frame is a page
+ * table of one level, a descriptor page, or writable, never two at once; a table is checked whole when it
+ * becomes one. The same rules stand in src/xenner/mm, which decides wherever this file is switched off.
  */
 #include "monitor.h"
 
 #define PAGE_PRESENT 1ul
 #define PAGE_RW 2ul
 #define PAGE_ACCESSED_DIRTY 0x60ul
-/* BASE_DISALLOW_MASK (xen/arch/x86/include/asm/x86_64/page.h) without the cache attributes: PSE and GLOBAL. */
+/* BASE_DISALLOW_MASK (xen/arch/x86/include/asm/x86_64/page.h) without the cache attributes: PSE and GLOBAL.
+ */
 #define TABLE_DISALLOWED 0x180ul
 #define L1_DISALLOWED 0x100ul
 #define NR_ENTRIES 512
 
 static s64 put_table(struct vcpu_area *v, u64 mfn, u64 level);
 
-static inline u64 *info_of(u64 mfn) { return (u64 *)DOMAIN->page_info + mfn; }
-static inline u64 count_of(u64 info) { return info & PGT_count_mask; }
-static inline u64 entry_mfn(u64 entry) { return (entry & PTE_ADDRESS) >> 12; }
+static inline u64 *info_of(u64 mfn) {
+  return (u64 *)DOMAIN->page_info + mfn;
+}
+static inline u64 count_of(u64 info) {
+  return info & PGT_count_mask;
+}
+static inline u64 entry_mfn(u64 entry) {
+  return (entry & PTE_ADDRESS) >> 12;
+}
 static inline int is_hole_slot(u64 level, u64 index) {
   return level == PGT_l4_page_table && index >= HOLE_FIRST_SLOT && index <= HOLE_LAST_SLOT;
 }
@@ -60,8 +67,10 @@ static s64 get_entry(struct vcpu_area *v, u64 entry, u64 level);
 
 static void put_entry(struct vcpu_area *v, u64 entry, u64 level) {
   if (!(entry & PAGE_PRESENT)) return;
-  if (level == PGT_l1_page_table) put_l1(entry);
-  else put_table(v, entry_mfn(entry), level - 1);
+  if (level == PGT_l1_page_table)
+    put_l1(entry);
+  else
+    put_table(v, entry_mfn(entry), level - 1);
 }
 
 static void put_entries(struct vcpu_area *v, const u64 *table, u64 level, u64 end) {
@@ -167,7 +176,9 @@ static s64 update_machphys(u64 gpa, u64 value) {
   return 0;
 }
 
-static int is_self(u64 domid) { return (u16)domid == DOMID_SELF || (u16)domid == DOMAIN->domid; }
+static int is_self(u64 domid) {
+  return (u16)domid == DOMID_SELF || (u16)domid == DOMAIN->domid;
+}
 
 static void report_done(u64 pointer, u32 done) {
   if (!pointer || !guest_range_ok(pointer, sizeof done)) return;
@@ -187,10 +198,17 @@ s64 fast_mmu_update(struct vcpu_area *v, const u64 *args) {
     get_guest(pointer, requests, fault);
     get_guest(value, requests + 8, fault);
     switch (pointer & 3) {
-    case MMU_NORMAL_PT_UPDATE: error = update_entry(v, pointer, value, 0); break;
-    case MMU_PT_UPDATE_PRESERVE_AD: error = update_entry(v, pointer, value, 1); break;
-    case MMU_MACHPHYS_UPDATE: error = update_machphys(pointer, value); break;
-    default: error = -XEN_ENOSYS;
+    case MMU_NORMAL_PT_UPDATE:
+      error = update_entry(v, pointer, value, 0);
+      break;
+    case MMU_PT_UPDATE_PRESERVE_AD:
+      error = update_entry(v, pointer, value, 1);
+      break;
+    case MMU_MACHPHYS_UPDATE:
+      error = update_machphys(pointer, value);
+      break;
+    default:
+      error = -XEN_ENOSYS;
     }
     if (unlikely(error)) break;
   }
@@ -220,8 +238,12 @@ s64 fast_update_va_mapping(struct vcpu_area *v, const u64 *args) {
   s64 error = mod_typed_entry(v, entry, args[1], PGT_l1_page_table);
   if (error) return error;
   switch (flags & UVMF_FLUSHTYPE_MASK) {
-  case UVMF_TLB_FLUSH: flush_tlb(v); break;
-  case UVMF_INVLPG: invlpg(address); break;
+  case UVMF_TLB_FLUSH:
+    flush_tlb(v);
+    break;
+  case UVMF_INVLPG:
+    invlpg(address);
+    break;
   }
   return 0;
 }
@@ -279,14 +301,16 @@ static int can_write_page(u64 mfn) {
 static s64 clear_page(u64 mfn) {
   if (!can_write_page(mfn)) return -XEN_EINVAL;
   u64 *page = direct(mfn << 12);
-  for (int i = 0; i < NR_ENTRIES; i++) page[i] = 0;
+  for (int i = 0; i < NR_ENTRIES; i++)
+    page[i] = 0;
   return 0;
 }
 
 static s64 copy_page(u64 to, u64 from) {
   if (from >= DOMAIN->nr_pages || !can_write_page(to)) return -XEN_EINVAL;
   u64 *target = direct(to << 12), *source = direct(from << 12);
-  for (int i = 0; i < NR_ENTRIES; i++) target[i] = source[i];
+  for (int i = 0; i < NR_ENTRIES; i++)
+    target[i] = source[i];
   return 0;
 }
 
@@ -295,19 +319,28 @@ static s64 mmuext(struct vcpu_area *v, u64 cmd, u64 arg1, u64 arg2) {
   case MMUEXT_PIN_L1_TABLE:
   case MMUEXT_PIN_L2_TABLE:
   case MMUEXT_PIN_L3_TABLE:
-  case MMUEXT_PIN_L4_TABLE: return pin_table(v, arg1, PGT_l1_page_table + cmd - MMUEXT_PIN_L1_TABLE);
-  case MMUEXT_UNPIN_TABLE: return unpin_table(v, arg1);
-  case MMUEXT_NEW_BASEPTR: return new_baseptr(v, arg1);
-  case MMUEXT_NEW_USER_BASEPTR: return new_user_baseptr(v, arg1);
+  case MMUEXT_PIN_L4_TABLE:
+    return pin_table(v, arg1, PGT_l1_page_table + cmd - MMUEXT_PIN_L1_TABLE);
+  case MMUEXT_UNPIN_TABLE:
+    return unpin_table(v, arg1);
+  case MMUEXT_NEW_BASEPTR:
+    return new_baseptr(v, arg1);
+  case MMUEXT_NEW_USER_BASEPTR:
+    return new_user_baseptr(v, arg1);
   case MMUEXT_TLB_FLUSH_LOCAL:
-  case MMUEXT_TLB_FLUSH_ALL: flush_tlb(v); return 0;
+  case MMUEXT_TLB_FLUSH_ALL:
+    flush_tlb(v);
+    return 0;
   case MMUEXT_INVLPG_LOCAL:
   case MMUEXT_INVLPG_ALL:
     if (guest_range_ok(arg1, 1)) invlpg(arg1);
     return 0;
-  case MMUEXT_CLEAR_PAGE: return clear_page(arg1);
-  case MMUEXT_COPY_PAGE: return copy_page(arg1, arg2);
-  default: return LEAVE_TO_HYPERVISOR;
+  case MMUEXT_CLEAR_PAGE:
+    return clear_page(arg1);
+  case MMUEXT_COPY_PAGE:
+    return copy_page(arg1, arg2);
+  default:
+    return LEAVE_TO_HYPERVISOR;
   }
 }
 

@@ -18,7 +18,8 @@
 #define X86_EFLAGS_IF 0x200ul
 #define X86_EFLAGS_TF 0x100ul
 
-/* swapgs cannot anchor the monitor (Xen gives KERNEL_GS_BASE to the guest): a vCPU is found from its stack. */
+/* swapgs cannot anchor the monitor (Xen gives KERNEL_GS_BASE to the guest): a vCPU is found from its stack.
+ */
 static inline struct vcpu_area *this_vcpu(void) {
   u64 sp;
   __asm__("mov %%rsp, %0" : "=r"(sp));
@@ -27,9 +28,15 @@ static inline struct vcpu_area *this_vcpu(void) {
 
 #define DOMAIN ((struct domain_area *)(MONITOR_VA + DOMAIN_AREA))
 
-static inline void *direct(u64 gpa) { return (void *)(DIRECT_VA + gpa); }
-static inline vcpu_info_t *vcpu_info(struct vcpu_area *v) { return (vcpu_info_t *)v->vcpu_info; }
-static inline shared_info_t *shared_info(void) { return (shared_info_t *)DOMAIN->shared_info; }
+static inline void *direct(u64 gpa) {
+  return (void *)(DIRECT_VA + gpa);
+}
+static inline vcpu_info_t *vcpu_info(struct vcpu_area *v) {
+  return (vcpu_info_t *)v->vcpu_info;
+}
+static inline shared_info_t *shared_info(void) {
+  return (shared_info_t *)DOMAIN->shared_info;
+}
 
 static inline void wrmsr(u32 msr, u64 value) {
   __asm__ volatile("wrmsr" ::"c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
@@ -44,8 +51,12 @@ static inline u64 rdtsc(void) {
   __asm__ volatile("rdtsc" : "=a"(low), "=d"(high));
   return low | (u64)high << 32;
 }
-static inline void invlpg(u64 address) { __asm__ volatile("invlpg (%0)" ::"r"(address) : "memory"); }
-static inline void load_cr3(u64 cr3) { __asm__ volatile("mov %0, %%cr3" ::"r"(cr3) : "memory"); }
+static inline void invlpg(u64 address) {
+  __asm__ volatile("invlpg (%0)" ::"r"(address) : "memory");
+}
+static inline void load_cr3(u64 cr3) {
+  __asm__ volatile("mov %0, %%cr3" ::"r"(cr3) : "memory");
+}
 
 #define MSR_FS_BASE 0xc0000100u
 #define MSR_GS_BASE 0xc0000101u
@@ -58,10 +69,11 @@ static inline void exit_to_hypervisor(struct vcpu_area *v, u64 reason) {
 }
 
 /*
- * Guest linear addresses are used as they are: the guest's page tables are loaded. A fault inside lands on the label
- * (see .ex_table in layout.ld). As in Xen's access_ok, the hole is out of bounds.
+ * Guest linear addresses are used as they are: the guest's page tables are loaded. A fault inside lands on
+ * the label (see .ex_table in layout.ld). As in Xen's access_ok, the hole is out of bounds.
  */
-#define EX_TABLE(insn, label) ".pushsection .ex_table, \"a\"\n .long " insn " - ., %l[" label "] - .\n .popsection\n"
+#define EX_TABLE(insn, label)                                                                                \
+  ".pushsection .ex_table, \"a\"\n .long " insn " - ., %l[" label "] - .\n .popsection\n"
 
 static inline int guest_range_ok(u64 address, u64 size) {
   return address + size >= address && (address + size <= HOLE_START || address >= HOLE_END);

@@ -1,27 +1,48 @@
-/* Where every trap arrives: what the monitor does itself, and what becomes a bounce frame on the guest's kernel stack. */
+/* Where every trap arrives: what the monitor does itself, and what becomes a bounce frame on the guest's
+ * kernel stack. */
 #include "monitor.h"
 
-enum { TRAP_divide_error, TRAP_debug, TRAP_nmi, TRAP_int3, TRAP_overflow, TRAP_bounds, TRAP_invalid_op, TRAP_no_device,
-  TRAP_double_fault, TRAP_copro_seg, TRAP_invalid_tss, TRAP_no_segment, TRAP_stack_error, TRAP_gp_fault, TRAP_page_fault,
-  TRAP_alignment_check = 17, TRAP_machine_check = 18 };
+enum {
+  TRAP_divide_error,
+  TRAP_debug,
+  TRAP_nmi,
+  TRAP_int3,
+  TRAP_overflow,
+  TRAP_bounds,
+  TRAP_invalid_op,
+  TRAP_no_device,
+  TRAP_double_fault,
+  TRAP_copro_seg,
+  TRAP_invalid_tss,
+  TRAP_no_segment,
+  TRAP_stack_error,
+  TRAP_gp_fault,
+  TRAP_page_fault,
+  TRAP_alignment_check = 17,
+  TRAP_machine_check = 18
+};
 
 #define PF_PROTECTED_WRITE 3ul /* present, write, and not from user mode */
 #define DR6_DEFAULT 0xffff0ff0ul
 /* AC VM RF NT TF DF and IOPL: create_bounce_frame (xen/arch/x86/x86_64/entry.S) and SYSCALL's own mask. */
 #define EFLAGS_NOT_FOR_KERNEL 0x67500ul
 #define PTWR_CHUNK 64ul
+#define INT80_VECTOR 0x80
 
 void crash(struct vcpu_area *v, u64 reason) {
   v->crash_reason = reason;
-  for (;;) exit_to_hypervisor(v, MONITOR_EXIT_CRASH);
+  for (;;)
+    exit_to_hypervisor(v, MONITOR_EXIT_CRASH);
 }
 
 void write_cr0_ts(struct vcpu_area *v, u64 ts) {
   u64 cr0;
   v->cr0_ts = ts;
   __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
-  if (ts) __asm__ volatile("mov %0, %%cr0" ::"r"(cr0 | 8) : "memory");
-  else __asm__ volatile("clts" ::: "memory");
+  if (ts)
+    __asm__ volatile("mov %0, %%cr0" ::"r"(cr0 | 8) : "memory");
+  else
+    __asm__ volatile("clts" ::: "memory");
 }
 
 int copy_from_guest(void *to, u64 from, u64 size) {
@@ -52,7 +73,8 @@ void bounce(struct vcpu_area *v, struct regs *r, u64 handler, int has_error_code
   frame[words++] = user ? r->ss : v->kernel_ss;
   sp -= words * 8;
   if (!guest_range_ok(sp, words * 8)) crash(v, CRASH_BAD_STACK);
-  for (u64 i = 0; i < words; i++) put_guest(frame[i], sp + i * 8, bad_stack);
+  for (u64 i = 0; i < words; i++)
+    put_guest(frame[i], sp + i * 8, bad_stack);
   if (user) {
     v->user = 0;
     v->pending ^= PENDING_SWAPGS;
@@ -96,16 +118,19 @@ bad:
 }
 
 static void load_debugregs(struct vcpu_area *v) {
-  __asm__ volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3; mov %4, %%dr7" ::"r"(v->dr[0]),
-                   "r"(v->dr[1]), "r"(v->dr[2]), "r"(v->dr[3]), "r"(v->dr[7]));
+  __asm__ volatile(
+      "mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3; mov %4, %%dr7" ::"r"(v->dr[0]),
+      "r"(v->dr[1]), "r"(v->dr[2]), "r"(v->dr[3]), "r"(v->dr[7]));
 }
 
-/* The LDT is read through the guest's own mapping of it; its descriptor stands beside the TSS in the reserved page. */
+/* The LDT is read through the guest's own mapping of it; its descriptor stands beside the TSS in the reserved
+ * page. */
 static void load_ldt(struct vcpu_area *v) {
   u64 *gdt = (u64 *)(GDT_VA + v->id * BLOCK_SIZE + (SEL_LDT & ~7));
   u64 limit = v->ldt_entries * 8 - 1, base = v->ldt_base;
   if (v->ldt_entries) {
-    gdt[0] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x82ul << 40 | (limit >> 16 & 15) << 48 | (base >> 24 & 0xff) << 56;
+    gdt[0] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x82ul << 40 | (limit >> 16 & 15) << 48 |
+             (base >> 24 & 0xff) << 56;
     gdt[1] = base >> 32;
   }
   __asm__ volatile("lldt %w0" ::"r"(v->ldt_entries ? SEL_LDT : 0) : "memory");
@@ -115,8 +140,10 @@ static void apply_pending(struct vcpu_area *v) {
   u64 pending = v->pending;
   if (likely(!pending)) return;
   v->pending = 0;
-  if (pending & PENDING_CR3) flush_tlb(v);
-  else if (pending & PENDING_INVLPG) invlpg(v->invlpg_address);
+  if (pending & PENDING_CR3)
+    flush_tlb(v);
+  else if (pending & PENDING_INVLPG)
+    invlpg(v->invlpg_address);
   if (pending & PENDING_FS_BASE) wrmsr(MSR_FS_BASE, v->fs_base);
   if (pending & PENDING_GS_BASE_KERNEL) wrmsr(MSR_GS_BASE, v->gs_base_kernel);
   if (pending & PENDING_GS_BASE_USER) wrmsr(MSR_KERNEL_GS_BASE, v->gs_base_user);
@@ -130,21 +157,24 @@ static void apply_pending(struct vcpu_area *v) {
 }
 
 /*
- * ptwr: a kernel's write to an L1 table that it has mapped read-only. Xen emulates the instruction; here the guest
- * executes it itself, with the mapping made writable for that one step, and the entries it changed are checked after.
+ * ptwr: a kernel's write to an L1 table that it has mapped read-only. Xen emulates the instruction; here the
+ * guest executes it itself, with the mapping made writable for that one step, and the entries it changed are
+ * checked after.
  */
 static int ptwr_begin(struct vcpu_area *v, struct regs *r) {
   u64 address = v->cr2;
   if (!guest_range_ok(address, 8)) return 0;
   u64 *mapping = walk_to_l1(v, address);
-  if (!mapping || (*mapping & PF_PROTECTED_WRITE) != 1 || !is_l1_table((*mapping & PTE_ADDRESS) >> 12)) return 0;
+  if (!mapping || (*mapping & PF_PROTECTED_WRITE) != 1 || !is_l1_table((*mapping & PTE_ADDRESS) >> 12))
+    return 0;
   struct ptwr *p = &v->ptwr;
   p->address = address;
   p->mapping_gpa = (u64)mapping - DIRECT_VA;
   p->chunk_gpa = (*mapping & PTE_ADDRESS) | (address & 0xffful & ~(PTWR_CHUNK - 1));
   p->rflags = r->rflags & (X86_EFLAGS_TF | X86_EFLAGS_IF);
   const u64 *chunk = direct(p->chunk_gpa);
-  for (u64 i = 0; i < PTWR_CHUNK / 8; i++) p->old[i] = chunk[i];
+  for (u64 i = 0; i < PTWR_CHUNK / 8; i++)
+    p->old[i] = chunk[i];
   v->fault_registers = *r;
   *mapping |= 2;
   invlpg(address);
@@ -205,11 +235,25 @@ static int software_interrupt(struct vcpu_area *v, struct regs *r) {
   return 1;
 }
 
+/* int 0x80 has a gate of its own (int80_direct_trap): the guest's DPL does not matter, but there must be a
+ * handler. */
+static void int80(struct vcpu_area *v, struct regs *r) {
+  struct trap_handler *handler = &v->traps[INT80_VECTOR];
+  if (handler->address) {
+    bounce(v, r, handler->address, 0, 0, handler->flags & 4);
+  } else {
+    r->rip -= 2;
+    inject_exception(v, r, TRAP_gp_fault, INT80_VECTOR << 3 | 2);
+  }
+}
+
 static void exception(struct vcpu_area *v, struct regs *r) {
   switch (r->vector) {
   case TRAP_nmi:
-  case TRAP_machine_check: return;
-  case TRAP_double_fault: crash(v, CRASH_DOUBLE_FAULT);
+  case TRAP_machine_check:
+    return;
+  case TRAP_double_fault:
+    crash(v, CRASH_DOUBLE_FAULT);
   case TRAP_debug: {
     u64 dr6;
     __asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
@@ -229,7 +273,9 @@ static void exception(struct vcpu_area *v, struct regs *r) {
   case TRAP_gp_fault:
     if (software_interrupt(v, r) || (!v->user && emulate_privileged(v, r))) return;
     break;
-  case TRAP_page_fault: page_fault(v, r); return;
+  case TRAP_page_fault:
+    page_fault(v, r);
+    return;
   }
   inject_exception(v, r, r->vector, (u32)r->error_code);
 }
@@ -250,12 +296,16 @@ void trap_entry(struct regs *r) {
   v->registers = (u64)r - MONITOR_VA;
   if (r->vector == TRAP_page_fault) __asm__ volatile("mov %%cr2, %0" : "=r"(v->cr2));
   if (unlikely(v->ptwr.active) && ptwr_finish(v, r)) r->vector = KICK_VECTOR;
-  if (r->vector == VECTOR_SYSCALL) syscall(v, r);
+  if (r->vector == VECTOR_SYSCALL)
+    syscall(v, r);
   else if (r->vector == VECTOR_SYSCALL_COMPAT) {
     /* No guest can register a 32-bit syscall callback: the instruction is undefined. */
     r->rip -= 2;
     inject_exception(v, r, TRAP_invalid_op, 0);
-  } else if (r->vector < 32) exception(v, r);
+  } else if (r->vector == INT80_VECTOR)
+    int80(v, r);
+  else if (r->vector < 32)
+    exception(v, r);
   if (likely(!v->ptwr.active)) deliver_events(v, r);
   apply_pending(v);
 }
@@ -264,7 +314,8 @@ extern char iretq_to_guest[];
 extern const u32 stub_fixups[], stub_iretqs[];
 extern const int ex_table_start[], ex_table_end[];
 
-/* The guest chose what the last iretq loads: its fault is the guest's #GP, taken where iretq would have gone. */
+/* The guest chose what the last iretq loads: its fault is the guest's #GP, taken where iretq would have gone.
+ */
 static struct regs *iretq_fault(struct vcpu_area *v, struct regs *r) {
   struct regs copy = *r;
   const u64 *frame = (const u64 *)r->rsp;
@@ -301,5 +352,6 @@ struct regs *trap_inside(struct regs *r) {
     }
   v->registers = (u64)r - MONITOR_VA;
   __asm__ volatile("mov %%cr2, %0" : "=r"(v->cr2));
-  for (;;) exit_to_hypervisor(v, MONITOR_EXIT_PANIC);
+  for (;;)
+    exit_to_hypervisor(v, MONITOR_EXIT_PANIC);
 }

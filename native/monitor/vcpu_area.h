@@ -1,7 +1,8 @@
 /*
- * The memory that the monitor and the hypervisor share. Everything here lies in guest memory and the guest's kernel
- * (ring 1, supervisor for paging) can write it: the hypervisor treats each field that it reads as hostile.
- * src/xenner/monitor/vcpu-area.ts holds the same layout; test/unit/monitor checks one against the other.
+ * The memory that the monitor and the hypervisor share. Everything here lies in guest memory and the guest's
+ * kernel (ring 1, supervisor for paging) can write it: the hypervisor treats each field that it reads as
+ * hostile. src/xenner/monitor/vcpu-area.ts holds the same layout; test/unit/monitor checks one against the
+ * other.
  */
 #ifndef XENNER_VCPU_AREA_H
 #define XENNER_VCPU_AREA_H
@@ -19,7 +20,8 @@ typedef long s64;
 #define HOLE_END 0xffff880000000000ul
 #define HOLE_FIRST_SLOT 256
 #define HOLE_LAST_SLOT 271
-/* Slot 256: the machine-to-phys table (read-only), the GDTs and the monitor. Slot 258: all of guest memory. */
+/* Slot 256: the machine-to-phys table (read-only), the GDTs and the monitor. Slot 258: all of guest memory.
+ */
 #define XEN_SLOT 256
 #define DIRECT_SLOT 258
 #define GDT_VA 0xffff800040000000ul
@@ -67,9 +69,9 @@ typedef long s64;
 #define MONITOR_EXIT_PANIC 5     /* a fault in the monitor itself */
 
 /* vcpu_area.crash_reason */
-#define CRASH_NO_HANDLER 1  /* exception without a registered handler */
-#define CRASH_BAD_STACK 2   /* the kernel stack cannot take a bounce frame */
-#define CRASH_BAD_IRET 3    /* the iret frame cannot be read */
+#define CRASH_NO_HANDLER 1 /* exception without a registered handler */
+#define CRASH_BAD_STACK 2  /* the kernel stack cannot take a bounce frame */
+#define CRASH_BAD_IRET 3   /* the iret frame cannot be read */
 #define CRASH_DOUBLE_FAULT 4
 
 /* vcpu_area.pending: what to load into the CPU before the guest runs again. */
@@ -89,8 +91,8 @@ typedef long s64;
 #define DOMAIN_FAST_PATHS 1
 
 /*
- * Page types: one u64 a frame, as Xen's type_info (xen/arch/x86/include/asm/mm.h) in little. The upper half is
- * domain_area.flush_clock when the frame was last writable.
+ * Page types: one u64 a frame, as Xen's type_info (xen/arch/x86/include/asm/mm.h) in little. The upper half
+ * is domain_area.flush_clock when the frame was last writable.
  */
 #define PGT_none 0
 #define PGT_l1_page_table 1
@@ -101,7 +103,8 @@ typedef long s64;
 #define PGT_writable_page 6
 #define PGT_type_mask 7ul
 #define PGT_pinned (1ul << 3)
-/* Not the guest's own RAM: xen-heap pages shared with it (shared_info, grant frames) and frames it may never map. */
+/* Not the guest's own RAM: xen-heap pages shared with it (shared_info, grant frames) and frames it may never
+ * map. */
 #define PGC_shared (1ul << 4)
 #define PGC_xen (1ul << 5)
 #define PGT_count_shift 8
@@ -124,7 +127,8 @@ struct trap_handler {
   u32 reserved;
 };
 
-/* A write to a page-table entry through a read-only mapping, while the guest executes that one instruction. */
+/* A write to a page-table entry through a read-only mapping, while the guest executes that one instruction.
+ */
 struct ptwr {
   u64 active;
   u64 address;     /* faulting linear address */
@@ -135,25 +139,25 @@ struct ptwr {
 };
 
 struct vcpu_area {
-  u64 scratch;  /* guest rsp, between the syscall stub and the stack */
+  u64 scratch; /* guest rsp, between the syscall stub and the stack */
   u64 scratch_rcx;
-  u64 user;     /* the guest was in user mode; SYSCALL itself does not tell */
+  u64 user; /* the guest was in user mode; SYSCALL itself does not tell */
   u64 exit_reason;
   u64 crash_reason;
   u64 hypercall[7];
   u64 hypercall_result;
-  u64 registers;       /* offset of struct regs from MONITOR_VA */
+  u64 registers; /* offset of struct regs from MONITOR_VA */
   u64 pending;
-  u64 cr3;             /* the guest's kernel L4, and its user L4 (kept, not loaded) */
+  u64 cr3; /* the guest's kernel L4, and its user L4 (kept, not loaded) */
   u64 user_cr3;
   u64 cr2;
-  u64 vcpu_info;       /* address in the direct map */
+  u64 vcpu_info; /* address in the direct map */
   u64 kernel_sp;
   u64 kernel_ss;
   u64 event_callback;
   u64 failsafe_callback;
   u64 syscall_callback;
-  u64 syscall_flags;   /* CALLBACKF_mask_events */
+  u64 syscall_flags; /* CALLBACKF_mask_events */
   u64 fs_base;
   u64 gs_base_kernel;
   u64 gs_base_user;
@@ -165,45 +169,45 @@ struct vcpu_area {
   u64 ldt_entries;
   u64 xcr0;
   u64 invlpg_address;
-  u64 timer_deadline;  /* system time, ns; 0: none */
-  u64 timer_armed;     /* when the hypervisor will look; 0: never */
+  u64 timer_deadline; /* system time, ns; 0: none */
+  u64 timer_armed;    /* when the hypervisor will look; 0: never */
   u64 id;
-  u64 fast_paths;      /* DOMAIN_FAST_PATHS, where the syscall stub can reach it */
+  u64 fast_paths; /* DOMAIN_FAST_PATHS, where the syscall stub can reach it */
   u64 iopl;
   u64 reserved[3];
   struct ptwr ptwr;
   struct regs fault_registers; /* the guest's registers when a write through ptwr began */
-  u64 counters[64]; /* by hypercall number: served in the monitor */
+  u64 counters[64];            /* by hypercall number: served in the monitor */
   struct trap_handler traps[256];
 };
 
 struct domain_area {
   u64 flags;
-  u64 nr_pages;         /* the guest's own frames are 0 .. nr_pages-1 */
-  u64 total_pages;      /* with Xen's behind them */
-  u64 shared_info;      /* address in the direct map */
-  u64 page_info;        /* address in the direct map: u64 a frame */
-  u64 m2p;              /* address in the direct map */
-  u64 xen_l4_entry;     /* contents of slot XEN_SLOT and DIRECT_SLOT */
+  u64 nr_pages;     /* the guest's own frames are 0 .. nr_pages-1 */
+  u64 total_pages;  /* with Xen's behind them */
+  u64 shared_info;  /* address in the direct map */
+  u64 page_info;    /* address in the direct map: u64 a frame */
+  u64 m2p;          /* address in the direct map */
+  u64 xen_l4_entry; /* contents of slot XEN_SLOT and DIRECT_SLOT */
   u64 direct_l4_entry;
   u64 nr_vcpus;
-  u64 tsc_version;      /* odd while the four below change */
+  u64 tsc_version; /* odd while the four below change */
   u64 tsc_timestamp;
   u64 system_time;
   u64 tsc_to_system_mul;
   s64 tsc_shift;
   u64 vm_assist;
-  u64 flush_clock;      /* full TLB flushes so far, 32 bits used */
+  u64 flush_clock; /* full TLB flushes so far, 32 bits used */
   u64 domid;
 };
 
 /* First bytes of the monitor's binary: offsets from MONITOR_VA. */
 struct monitor_header {
   u64 magic;
-  u64 vectors;      /* 256 IDT entry points, 16 bytes apart */
-  u64 stub;         /* per-vCPU syscall code, copied to BLOCK_STUB */
+  u64 vectors; /* 256 IDT entry points, 16 bytes apart */
+  u64 stub;    /* per-vCPU syscall code, copied to BLOCK_STUB */
   u64 stub_size;
-  u64 stub_compat;  /* offset of the CSTAR entry inside it */
+  u64 stub_compat; /* offset of the CSTAR entry inside it */
   u64 image_size;
 };
 #endif

@@ -14,8 +14,8 @@ const TABLE = PRESENT | RW | ACCESSED_DIRTY;
 const ENTRIES = 512;
 const TSS_LIMIT = 0x67;
 const VECTORS = 256;
-/** Vectors that user code raises directly: int3 and into. Other `int n` arrive as #GP, which the monitor sorts out. */
-const USER_VECTORS: ReadonlySet<number> = new Set([3, 4]);
+/** Vectors that `int n` reaches directly: int3, into, int 0x80. Others arrive as #GP, which the monitor sorts out. */
+const USER_VECTORS: ReadonlySet<number> = new Set([3, 4, 0x80]);
 /** NMI, #DF and #MC have a stack of their own: they may come when the other cannot be used. */
 const IST_VECTORS: ReadonlySet<number> = new Set([2, 8, 18]);
 
