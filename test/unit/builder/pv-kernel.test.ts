@@ -158,8 +158,8 @@ describe('refused:', () => {
       text: 'hypercall page',
     },
     {
-      name: 'a hypercall page across the end',
-      notes: { ...LINUX_NOTES, HYPERCALL_PAGE: LINUX_BASE + 0x10f800n },
+      name: 'a hypercall page behind the kernel',
+      notes: { ...LINUX_NOTES, HYPERCALL_PAGE: LINUX_BASE + 0x110000n },
       text: 'hypercall page',
     },
     {
