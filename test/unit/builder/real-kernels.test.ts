@@ -6,7 +6,6 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { inspectCommand } from '../../../src/cli/inspect.js';
 import { GuestMemory, gpa } from '../../../src/kvm/guest-memory.js';
 import { start_info } from '../../../src/xenner/abi/xen.js';
 import { buildGuest } from '../../../src/xenner/builder/build.js';
@@ -94,39 +93,3 @@ describe.each(KERNELS)('Debian $name', ({ name, compression }) => {
     cached.close();
   });
 });
-
-describe('xenner inspect', () => {
-  const path = kernelFile('bookworm-cloud');
-  const reason = noAddon ?? (path ? undefined : 'images/kernel.sh bookworm-cloud has not been run');
-  const suffix = reason === undefined ? '' : ` (skipped: ${reason})`;
-
-  it.skipIf(reason !== undefined)(`prints the same facts as text and as JSON${suffix}`, async () => {
-    const text = await printed([path!]);
-    expect(text).toMatch(/^format +bzImage, 64-bit$/m);
-    expect(text).toMatch(/^PV-capable +yes$/m);
-    const json = JSON.parse(await printed(['--json', path!]));
-    expect(json).toMatchObject({
-      loader: 'bzImage',
-      compression: ['lz4'],
-      pvCapable: true,
-      initP2m: '0x8000000000',
-    });
-    expect(text).toMatch(new RegExp(`^entry +${json.entry}$`, 'm'));
-    expect(json.xen.said).toContainEqual({ name: 'GUEST_OS', value: 'linux' });
-  });
-});
-
-async function printed(args: string[]): Promise<string> {
-  const write = process.stdout.write;
-  let text = '';
-  process.stdout.write = ((chunk: string) => {
-    text += chunk;
-    return true;
-  }) as typeof write;
-  try {
-    await inspectCommand().parseAsync(args, { from: 'user' });
-  } finally {
-    process.stdout.write = write;
-  }
-  return text;
-}
