@@ -11,9 +11,11 @@ const char test_title[] = "Cost of a hypercall";
 #define CALLS 200000
 
 static ulong ns_per_call(unsigned command) {
-  for (int i = 0; i < WARM_UP; i++) HYPERVISOR_xen_version(command, 0);
+  for (int i = 0; i < WARM_UP; i++)
+    HYPERVISOR_xen_version(command, 0);
   uint64_t start = system_time();
-  for (int i = 0; i < CALLS; i++) HYPERVISOR_xen_version(command, 0);
+  for (int i = 0; i < CALLS; i++)
+    HYPERVISOR_xen_version(command, 0);
   return (system_time() - start + CALLS / 2) / CALLS;
 }
 

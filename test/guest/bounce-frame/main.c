@@ -9,8 +9,6 @@
 
 const char test_title[] = "What a bounce frame holds";
 
-extern char trap_stack_end[];
-
 STUB(ud2_registers, "mov $0x1111, %ecx; mov $0x2222, %r11d; mov $0x3333, %eax; mov $0x4444, %edx; ud2");
 STUB(gp_registers, "mov $0x1111, %ecx; mov $0x2222, %r11d; mov $0x3333, %eax; mov $0x4444, %edx; hlt");
 /* arg: how far the stack is moved from its alignment, and the flags to run with. */

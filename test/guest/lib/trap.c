@@ -2,7 +2,6 @@
 #include "test.h"
 
 extern char trap_stubs[], event_callback[], syscall_callback[], failsafe_callback[], nmi_callback[];
-extern char trap_stack_end[];
 extern ulong catch_rsp;
 bool catch_kernel_asm(void (*fn)(ulong), ulong arg);
 void catch_iret_asm(const struct regs *context, ulong vgcf);

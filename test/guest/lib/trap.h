@@ -61,6 +61,8 @@ struct regs {
 extern ulong trap_cr2;
 /* Address just above the frame that Xen wrote for the last trap. */
 extern ulong trap_frame_top;
+/* The top of the stack that Xen enters the kernel on from ring 3. */
+extern char trap_stack_end[];
 /* The four selectors of the last failsafe frame: ds, es, fs, gs. */
 extern ulong failsafe_selectors[4];
 

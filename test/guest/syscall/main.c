@@ -8,7 +8,7 @@
 
 const char test_title[] = "System calls of guest user";
 
-extern char syscall_callback[], trap_stack_end[], event_callback[], failsafe_callback[];
+extern char syscall_callback[], event_callback[], failsafe_callback[];
 
 STUB(do_syscall,
      "mov $0x77, %eax; mov $0x1, %esi; mov $0x2, %edx; mov $0x3, %r10d; mov $0x4, %r8d; mov $0x5, %r9d;"

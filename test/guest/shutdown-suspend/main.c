@@ -1,0 +1,9 @@
+/* Rule: SCHEDOP_shutdown with SHUTDOWN_suspend ends the domain with that reason (xen/common/shutdown.c,
+ * domain.c). */
+#include "test.h"
+
+const char test_title[] = "SHUTDOWN_suspend";
+
+void test_main(void) {
+  finish(SHUTDOWN_suspend);
+}
