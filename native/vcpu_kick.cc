@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <unordered_map>
+#include <vector>
 
 #include "errors.h"
 
@@ -37,6 +38,10 @@ void kick_vcpu(const Napi::CallbackInfo &info) {
   VcpuKick::kick_id(uint32_t(integer_argument(info, 0, "id", UINT32_MAX)));
 }
 
+void on_process_exit(const Napi::CallbackInfo &) {
+  VcpuKick::stop_all();
+}
+
 } // namespace
 
 uint64_t monotonic_ns() {
@@ -65,8 +70,26 @@ void VcpuKick::kick_id(uint32_t id) {
   vcpu->kick();
 }
 
+void VcpuKick::stop_all() {
+  stopping_ = true;
+  std::vector<std::shared_ptr<VcpuKick>> vcpus;
+  {
+    Registry &r = registry();
+    std::lock_guard guard(r.lock);
+    for (const auto &entry : r.vcpus)
+      vcpus.push_back(entry.second);
+  }
+  for (const auto &vcpu : vcpus)
+    vcpu->kick();
+}
+
 void VcpuKick::init(Napi::Env env, Napi::Object exports) {
   exports.Set("kickVcpu", Napi::Function::New<kick_vcpu>(env, "kickVcpu"));
+  // A worker's `exit` event is its own end only; the process's is the main thread's.
+  if (gettid() != getpid()) return;
+  Napi::Object process = env.Global().Get("process").As<Napi::Object>();
+  process.Get("once").As<Napi::Function>().Call(
+      process, {Napi::String::New(env, "exit"), Napi::Function::New<on_process_exit>(env)});
 }
 
 // The flag is set before the run is interrupted: a run that ends by the interrupt finds the flag. A second

@@ -15,6 +15,9 @@ public:
   static std::shared_ptr<VcpuKick> create(std::function<void()> interrupt);
   // Kicks by id; unknown ids are ignored.
   static void kick_id(uint32_t id);
+  // The process exits: every vCPU is kicked, and from now on at every run() and wait() again. Node joins its
+  // worker threads before it exits, and one that sits in a guest would never see that it is to end.
+  static void stop_all();
   static void init(Napi::Env env, Napi::Object exports);
 
   VcpuKick(const VcpuKick &) = delete;
@@ -22,7 +25,7 @@ public:
 
   void kick();
   // Takes a kick that has come, if one has. Only on the vCPU's thread, like wait().
-  bool take() { return state_.exchange(kNone) == kKicked; }
+  bool take() { return state_.exchange(kNone) == kKicked || stopping_; }
   // Sleeps until a kick (taken; true) or until CLOCK_MONOTONIC reaches deadline_ns (false). UINT64_MAX: for
   // ever.
   bool wait_until(uint64_t deadline_ns);
@@ -35,6 +38,8 @@ private:
   enum State : uint32_t { kNone, kKicked, kSleeping };
 
   VcpuKick(uint32_t id, std::function<void()> interrupt) : id(id), interrupt_(std::move(interrupt)) {}
+
+  static inline std::atomic<bool> stopping_{false};
 
   std::atomic<uint32_t> state_{kNone}; // also the futex
   std::mutex lock_;
