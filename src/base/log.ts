@@ -1,5 +1,6 @@
 /** Log by topic. A topic that was not asked for costs one comparison: guard before formatting. */
-import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
+import { createRequire } from 'node:module';
+import type { DestinationStream, pino as Pino, Logger as PinoLogger } from 'pino';
 
 export const TOPICS = [
   'hypercall',
@@ -30,12 +31,17 @@ const MAX_ONCE_KEYS = 256;
 class TopicLogger implements Logger {
   readonly #topics: ReadonlySet<string>;
   readonly #once = new Set<string>();
+  readonly #open: () => PinoLogger;
+  #opened: PinoLogger | undefined;
 
-  readonly #pino: PinoLogger;
-
-  constructor(destination: PinoLogger, topics: readonly Topic[]) {
-    this.#pino = destination;
+  constructor(open: () => PinoLogger, topics: readonly Topic[]) {
+    this.#open = open;
     this.#topics = new Set(topics);
+  }
+
+  get #pino(): PinoLogger {
+    this.#opened ??= this.#open();
+    return this.#opened;
   }
 
   traces(topic: Topic): boolean {
@@ -59,8 +65,13 @@ class TopicLogger implements Logger {
 
 /** JSON lines, one a message, to a destination (default: standard error, written synchronously). */
 export function createLogger(topics: readonly Topic[] = [], destination?: DestinationStream): Logger {
-  const options = { base: null, timestamp: true };
-  return new TopicLogger(pino(options, destination ?? pino.destination({ dest: 2, sync: true })), topics);
+  // Loaded when the first line is written: it takes longer to load than everything else, and most runs write none.
+  const open = () => {
+    const { pino } = createRequire(import.meta.url)('pino') as { pino: typeof Pino };
+    const target = destination ?? pino.destination({ dest: 2, sync: true });
+    return pino({ base: null, timestamp: true }, target);
+  };
+  return new TopicLogger(open, topics);
 }
 
 /** Topics named in a list like `hypercall,evtchn` or `all`; undefined if one does not exist. */
