@@ -26,3 +26,7 @@ export const MAX_CMDLINE_BYTES = 1023;
 /* Cache of decompressed kernels */
 export const MAX_CACHED_KERNELS = 16;
 export const MAX_KERNEL_CACHE_BYTES = 1024 * MIB;
+
+/* Hypercalls */
+/** Requests in one mmu_update or mmuext_op; Linux sends at most a few hundred. */
+export const MAX_MMU_REQUESTS = 65_536;

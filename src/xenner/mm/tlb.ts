@@ -1,0 +1,34 @@
+/** TLB flushes that a guest asks for, as work for the monitor of each vCPU concerned. */
+import { EFAULT } from '../abi/errno.js';
+import type { Vcpu } from '../domain/vcpu.js';
+import { PENDING_CR3, PENDING_INVLPG } from '../monitor/vcpu-area.js';
+import { addressOk } from './guest-list.js';
+
+export function flushTlb(vcpus: readonly Vcpu[]): void {
+  for (const vcpu of vcpus) vcpu.addPending(PENDING_CR3);
+}
+
+/** One address; none that is not the guest's. There is room for one: a second makes it a flush of everything. */
+export function flushAddress(vcpus: readonly Vcpu[], va: bigint): void {
+  if (!addressOk(va)) return;
+  for (const vcpu of vcpus) {
+    const another =
+      (vcpu.area.low('pending') & PENDING_INVLPG) !== 0 && vcpu.area.get('invlpg_address') !== va;
+    if (!another) vcpu.area.set('invlpg_address', va);
+    vcpu.addPending(another ? PENDING_CR3 : PENDING_INVLPG);
+  }
+}
+
+/** vcpumask_to_pcpumask: the vCPUs of a bitmap in guest memory, bits beyond the last one ignored; -EFAULT. */
+export function vcpusOfMask(vcpu: Vcpu, bitmap: bigint): readonly Vcpu[] | number {
+  const { vcpus } = vcpu.domain;
+  const chosen: Vcpu[] = [];
+  for (let first = 0; first < vcpus.length; first += 64) {
+    const bits = vcpu.guest.readU64(BigInt.asUintN(64, bitmap + BigInt(first / 8)));
+    if (bits === undefined) return -EFAULT;
+    for (const candidate of vcpus.slice(first, first + 64)) {
+      if (((bits >> BigInt(candidate.id - first)) & 1n) !== 0n) chosen.push(candidate);
+    }
+  }
+  return chosen;
+}
