@@ -103,7 +103,8 @@ export class Machine implements Domain {
     this.#markXenFrames();
     this.grants = new GrantTable(this);
     this.start = this.#build(config);
-    this.pages.pinInitialTables(this.start.ptBase.gpa / PAGE);
+    const error = this.pages.pinInitialTables(this.start.ptBase.gpa / PAGE);
+    if (error !== 0) throw new Error(`the initial page tables do not validate: ${error}`);
     this.#prepareVcpu(image, config.fastPaths);
   }
 
