@@ -1,4 +1,5 @@
-/* Work for a guest, timed by the guest's own clock: prints "NAME NANOSECONDS". One static program for every guest. */
+/* Work for a guest, timed by the guest's own clock: prints "NAME NANOSECONDS". One static program for every
+ * guest. */
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdio.h>
@@ -32,11 +33,13 @@ static void run_program(const char *program, char *const argv[]) {
 
 static void work_fork_exec(void) {
   char *argv[] = {"guest-work", "nothing", NULL};
-  for (int i = 0; i < 200; i++) run_program("/proc/self/exe", argv);
+  for (int i = 0; i < 200; i++)
+    run_program("/proc/self/exe", argv);
 }
 
 static void work_syscall(void) {
-  for (int i = 0; i < 1000000; i++) syscall(SYS_getppid);
+  for (int i = 0; i < 1000000; i++)
+    syscall(SYS_getppid);
 }
 
 static void shell(const char *command) {
@@ -44,9 +47,13 @@ static void shell(const char *command) {
   run_program("/bin/sh", argv);
 }
 
-static void work_md5(void) { shell("dd if=/dev/zero bs=1M count=48 2>/dev/null | md5sum | grep -q ^f6a7b2f7"); }
+static void work_md5(void) {
+  shell("dd if=/dev/zero bs=1M count=48 2>/dev/null | md5sum | grep -q ^f6a7b2f7");
+}
 
-static void work_gzip(void) { shell("cat /bin/busybox /bin/busybox | gzip -c >/dev/null"); }
+static void work_gzip(void) {
+  shell("cat /bin/busybox /bin/busybox | gzip -c >/dev/null");
+}
 
 /* First touches: a page fault and a page-table write each. */
 static void work_page_fault(void) {
@@ -54,7 +61,8 @@ static void work_page_fault(void) {
   for (int round = 0; round < 2; round++) {
     volatile char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) fail("mmap");
-    for (size_t at = 0; at < bytes; at += 4096) memory[at] = 1;
+    for (size_t at = 0; at < bytes; at += 4096)
+      memory[at] = 1;
     munmap((void *)memory, bytes);
   }
 }

@@ -1,0 +1,175 @@
+/** `xenner run` from outside: exit codes, signals, pipes, terminals, and what it says when something is wrong. */
+import { execFile } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { threadsCpuMs } from '../../bench/lib/process-tree.mjs';
+import { CLI, Cli } from './lib/cli.js';
+import { BOOT_TIMEOUT_MS, PROMPT } from './lib/guest.js';
+import { initramfs, kernel, scratch } from './lib/images.js';
+
+const dir = scratch('cli');
+const ramdisk = join(dir, 'initramfs.cpio');
+const image = kernel('bookworm');
+const kernelPath = 'path' in image ? image.path : '';
+const RUN = ['run', '--kernel', kernelPath, '--ramdisk', ramdisk, '--cmdline', 'console=hvc0 quiet'];
+const IDLE_SHARE = 0.02;
+
+beforeAll(() => void initramfs(ramdisk));
+afterAll(() => rmSync(dir, { recursive: true }));
+
+async function boot(...options: string[]): Promise<Cli> {
+  const cli = new Cli([...RUN, ...options]);
+  try {
+    await cli.script.expect(PROMPT, BOOT_TIMEOUT_MS);
+  } catch (error) {
+    cli.child.kill('SIGKILL');
+    throw error;
+  }
+  return cli;
+}
+
+/** Every failure is one line on standard error, which names what is wrong. */
+function expectOneLine(stderr: string, about: RegExp): void {
+  expect(stderr).toMatch(about);
+  expect(stderr.trimEnd().split('\n')).toHaveLength(1);
+  expect(stderr).toMatch(/^xenner: /);
+}
+
+describe.skipIf('missing' in image)(
+  'missing' in image ? `a guest (skipped: ${image.missing})` : 'a guest',
+  () => {
+    it('ends with 0 when it powers off, and the log holds what the console printed', async () => {
+      const log = join(dir, 'console.log');
+      const cli = await boot('--console-log', log);
+      cli.script.send('poweroff\n');
+      expect(await cli.end()).toEqual({ status: 0, signal: null });
+      expect(cli.stderr).toBe('');
+      expect(readFileSync(log, 'utf8')).toBe(cli.stdout);
+      expect(cli.stdout).toMatch(/reboot: Power down\r*\n$/);
+    });
+
+    it('restarts when it reboots, and with --no-reboot ends with a code of its own', async () => {
+      const restarting = await boot();
+      restarting.script.send('reboot\n');
+      await restarting.script.expect(/init: running/, BOOT_TIMEOUT_MS);
+      restarting.child.kill();
+      await restarting.end();
+      const ending = await boot('--no-reboot');
+      ending.script.send('reboot\n');
+      expect(await ending.end()).toEqual({ status: 4, signal: null });
+    });
+
+    it('that panics ends with 3, registers, stack and the last console lines', async () => {
+      const cli = await boot();
+      cli.script.send('echo c >/proc/sysrq-trigger\n');
+      expect(await cli.end()).toEqual({ status: 3, signal: null });
+      expect(cli.stderr).toMatch(/^xenner: the guest crashed: /);
+      expect(cli.stderr).toMatch(/rip=ffffffff[0-9a-f]{8}/);
+      expect(cli.stderr).toMatch(/stack:\n( +[0-9a-f]{16})+/);
+      expect(cli.stderr).toMatch(/last console lines:\n(.*\n)*.*Kernel panic - not syncing/);
+    });
+
+    it.each([
+      ['SIGINT', 130],
+      ['SIGTERM', 143],
+      ['SIGHUP', 129],
+    ] as const)('ends soon after %s', async (signal, status) => {
+      const cli = await boot();
+      cli.child.kill(signal);
+      expect(await cli.end(5000)).toEqual({ status, signal: null });
+      const early = new Cli(RUN);
+      await delay(300);
+      early.child.kill(signal);
+      const end = await early.end(5000);
+      expect([status, null]).toContain(end.status);
+    });
+
+    it('ends when nobody reads its output any more', async () => {
+      const cli = await boot();
+      cli.child.stdout.destroy();
+      cli.script.send('while true; do echo still talking; done\n');
+      expect((await cli.end()).status).toBe(1);
+      expectOneLine(cli.stderr, /standard output/);
+    });
+
+    it('waits while a slow reader has not read, and loses nothing', async () => {
+      const cli = await boot();
+      cli.script.send('seq 1 50000; echo all\\ sent\n');
+      cli.child.stdout.pause();
+      await delay(1000);
+      cli.child.stdout.resume();
+      const { before } = await cli.script.expect(/all sent\r*\n/);
+      const numbers = before.split('\n').map((line) => Number(line.trim()));
+      expect(numbers.slice(1, -1)).toEqual(Array.from({ length: 50_000 }, (_, i) => i + 1));
+      cli.script.send('poweroff\n');
+      expect((await cli.end()).status).toBe(0);
+    });
+
+    it('goes on without input, and ends in one line when its log is on a full disk', async () => {
+      const silent = await boot();
+      silent.child.stdin.end();
+      await delay(500);
+      expect(silent.child.exitCode).toBe(null);
+      silent.child.kill();
+      await silent.end();
+      const full = new Cli([...RUN, '--console-log', '/dev/full']);
+      expect((await full.end()).status).toBe(1);
+      expectOneLine(full.stderr, /console log \/dev\/full: .*ENOSPC/);
+    });
+
+    it('costs next to nothing while it is idle', async () => {
+      const cli = await boot();
+      const pid = cli.child.pid ?? 0;
+      await delay(3000);
+      const before = threadsCpuMs(pid);
+      await delay(30_000);
+      const used = threadsCpuMs(pid) - before;
+      cli.child.kill();
+      await cli.end();
+      expect(used).toBeLessThan(30_000 * IDLE_SHARE);
+    });
+
+    it('gives the terminal back as it was, after power-off and after Ctrl-]', async () => {
+      const command = [process.execPath, CLI, ...RUN].map((word) => `'${word}'`).join(' ');
+      const session = `stty -g >${dir}/before; ${command}; echo "status $?"; stty -g >${dir}/after`;
+      for (const [typed, status] of [
+        ['poweroff\n', 0],
+        ['\x1d', 0],
+      ] as const) {
+        const run = promisify(execFile)('script', ['-qec', session, '/dev/null'], {
+          timeout: BOOT_TIMEOUT_MS,
+        });
+        let seen = '';
+        run.child.stdout?.on('data', (text: string) => {
+          const prompted = PROMPT.test(seen);
+          seen += text;
+          if (!prompted && PROMPT.test(seen)) run.child.stdin?.write(typed);
+        });
+        const { stdout } = await run;
+        expect(stdout).toMatch(new RegExp(`status ${status}\r?\n`));
+        expect(readFileSync(join(dir, 'after'), 'utf8')).toBe(readFileSync(join(dir, 'before'), 'utf8'));
+      }
+    });
+  },
+);
+
+describe('what cannot be run is one line and a status', () => {
+  it.each([
+    ['no such kernel', ['--kernel', join(dir, 'nothing')], 1, /nothing/],
+    ['no PV kernel', ['--kernel', process.execPath], 1, /PV/],
+    ['no such ramdisk', ['--kernel', kernelPath, '--ramdisk', join(dir, 'nothing')], 1, /nothing/],
+    ['no kernel at all', [], 2, /--kernel/],
+    ['memory in words', ['--kernel', kernelPath, '--memory', 'much'], 2, /memory/],
+    ['too little memory', ['--kernel', kernelPath, '--memory', '8'], 1, /memory/i],
+    ['unknown option', ['--kernel', kernelPath, '--colour'], 2, /--colour/],
+    ['a log in no folder', ['--kernel', kernelPath, '--console-log', join(dir, 'no/log')], 1, /no\/log/],
+  ] as const)('%s', async (_, args, status, about) => {
+    const cli = new Cli(['run', ...args]);
+    expect(await cli.end()).toEqual({ status, signal: null });
+    expect(cli.stdout).toBe('');
+    expectOneLine(cli.stderr, about);
+  });
+});
