@@ -108,7 +108,7 @@ void VcpuKick::kick() {
 
 bool VcpuKick::wait_until(uint64_t deadline_ns) {
   uint32_t none = kNone;
-  if (state_.compare_exchange_strong(none, kSleeping))
+  if (!stopping_ && state_.compare_exchange_strong(none, kSleeping))
     while (futex_wait(state_, kSleeping, deadline_ns) && state_.load() == kSleeping)
       continue;
   return take();
