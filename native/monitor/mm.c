@@ -1,33 +1,22 @@
 /*
  * Page types and page-table updates: the rules of xen/arch/x86/mm.c that a guest can see. A frame is a page
  * table of one level, a descriptor page, or writable, never two at once; a table is checked whole when it
- * becomes one. The same rules stand in src/xenner/mm, which decides wherever this file is switched off.
+ * becomes one. The same rules stand in src/xenner/mm, which decides wherever this file is switched off or
+ * leaves a call to it.
  */
-#include "monitor.h"
+#include "mm.h"
 
-#define PAGE_PRESENT 1ul
 #define PAGE_RW 2ul
 #define PAGE_ACCESSED_DIRTY 0x60ul
-/* BASE_DISALLOW_MASK (xen/arch/x86/include/asm/x86_64/page.h) without the cache attributes: PSE and GLOBAL.
- */
-#define TABLE_DISALLOWED 0x180ul
-#define L1_DISALLOWED 0x100ul
-#define NR_ENTRIES 512
+/* PWT, PCD and PAT. */
+#define PAGE_CACHE_ATTRS 0x98ul
+/* base_disallow_mask (xen/arch/x86/mm.c): PWT, PCD, PSE and GLOBAL. */
+#define TABLE_DISALLOWED 0x198ul
+/* Without FASTPATH_FLAG_WHITELIST: an entry that keeps these keeps its references. */
+#define REFERENCE_MASK (PTE_ADDRESS | 0x9bul)
+#define INVALID_MFN (PTE_ADDRESS >> 12)
 
-static s64 put_table(struct vcpu_area *v, u64 mfn, u64 level);
-
-static inline u64 *info_of(u64 mfn) {
-  return (u64 *)DOMAIN->page_info + mfn;
-}
-static inline u64 count_of(u64 info) {
-  return info & PGT_count_mask;
-}
-static inline u64 entry_mfn(u64 entry) {
-  return (entry & PTE_ADDRESS) >> 12;
-}
-static inline int is_hole_slot(u64 level, u64 index) {
-  return level == PGT_l4_page_table && index >= HOLE_FIRST_SLOT && index <= HOLE_LAST_SLOT;
-}
+static void put_table(struct vcpu_area *v, u64 mfn, u64 level, int linear);
 
 void flush_tlb(struct vcpu_area *v) {
   DOMAIN->flush_clock++;
@@ -35,17 +24,18 @@ void flush_tlb(struct vcpu_area *v) {
 }
 
 int is_l1_table(u64 mfn) {
-  if (mfn >= DOMAIN->nr_pages) return 0;
-  u64 info = *info_of(mfn);
-  return count_of(info) && (info & PGT_type_mask) == PGT_l1_page_table;
+  return mfn < DOMAIN->nr_pages && type_of(mfn) == PGT_l1_page_table;
 }
 
 /* get_page_from_l1e: a writable mapping is a reference to a writable page. */
 static s64 get_l1(u64 entry) {
   u64 mfn = entry_mfn(entry);
-  if ((entry & L1_DISALLOWED) || mfn >= DOMAIN->total_pages) return -XEN_EINVAL;
+  if (unlikely(mfn >= DOMAIN->total_pages)) return mfn == INVALID_MFN ? -XEN_EINVAL : -XEN_EPERM;
   u64 *info = info_of(mfn);
-  if (unlikely(*info & (PGC_xen | PGC_shared))) return *info & PGC_xen ? -XEN_EINVAL : 0;
+  if (unlikely(*info & (PGC_xen | PGC_shared))) {
+    if (*info & PGC_xen) return -XEN_EBUSY;
+    return entry & PAGE_CACHE_ATTRS ? -XEN_EACCES : 0;
+  }
   if (!(entry & PAGE_RW)) return 0;
   if (count_of(*info) && (*info & PGT_type_mask) != PGT_writable_page) return -XEN_EBUSY;
   if (count_of(*info) == PGT_count_mask) return -XEN_EBUSY;
@@ -63,19 +53,66 @@ static void put_l1(u64 entry) {
   if (!count_of(*info)) *info = ((u32)*info & ~PGT_type_mask) | DOMAIN->flush_clock << PGT_stamp_shift;
 }
 
-static s64 get_entry(struct vcpu_area *v, u64 entry, u64 level);
-
-static void put_entry(struct vcpu_area *v, u64 entry, u64 level) {
-  if (!(entry & PAGE_PRESENT)) return;
-  if (level == PGT_l1_page_table)
-    put_l1(entry);
-  else
-    put_table(v, entry_mfn(entry), level - 1);
+/*
+ * An entry may refer read-only to a table of its own level, so that the tables show up in the address space
+ * (get_linear_pagetable). A table that holds such entries cannot itself be referred to so: the upper half of
+ * page_info, which a table does not need as a stamp, counts its entries, or below zero its users
+ * (linear_pt_count).
+ */
+static inline s64 linear_count(u64 info) {
+  return (s64)info >> 32;
 }
 
-static void put_entries(struct vcpu_area *v, const u64 *table, u64 level, u64 end) {
+static void add_linear(u64 *info, s64 change) {
+  *info = (u32)*info | (u64)(linear_count(*info) + change) << 32;
+}
+
+static int get_linear(u64 table, u64 entry, u64 level) {
+  u64 mfn = entry_mfn(entry);
+  if (entry & PAGE_RW) return 0;
+  if (mfn == table) return 1;
+  if (mfn >= DOMAIN->nr_pages || type_of(mfn) != level) return 0;
+  u64 *holder = info_of(table), *target = info_of(mfn);
+  if (linear_count(*holder) < 0 || linear_count(*target) > 0 || count_of(*target) == PGT_count_mask) return 0;
+  add_linear(holder, 1);
+  add_linear(target, -1);
+  *target += PGT_count_one;
+  return 1;
+}
+
+static s64 get_entry(struct vcpu_area *v, u64 table, u64 entry, u64 level);
+
+/* linear: already below a linear entry, which can hold no other; this bounds the depth. */
+static void put_entry(struct vcpu_area *v, u64 table, u64 entry, u64 level, int linear) {
+  if (!(entry & PAGE_PRESENT)) return;
+  if (level == PGT_l1_page_table) {
+    put_l1(entry);
+    return;
+  }
+  u64 mfn = entry_mfn(entry);
+  if (mfn == table) return;
+  if (likely(type_of(mfn) != level)) {
+    put_table(v, mfn, level - 1, linear);
+  } else if (!linear && mfn < DOMAIN->nr_pages) {
+    add_linear(info_of(mfn), 1);
+    add_linear(info_of(table), -1);
+    put_table(v, mfn, level, 1);
+  }
+}
+
+static void put_entries(struct vcpu_area *v, u64 mfn, u64 level, u64 end, int linear) {
+  const u64 *table = direct(mfn << 12);
+  if (level < PGT_l1_page_table || level > PGT_l4_page_table) return;
   for (u64 i = 0; i < end; i++)
-    if ((table[i] & PAGE_PRESENT) && !is_hole_slot(level, i)) put_entry(v, table[i], level);
+    if ((table[i] & PAGE_PRESENT) && !is_hole_slot(level, i)) put_entry(v, mfn, table[i], level, linear);
+}
+
+/* init_xen_l4_slots: whatever the guest had there is overwritten. */
+static void fill_hole(u64 *table) {
+  for (u64 i = HOLE_FIRST_SLOT; i <= HOLE_LAST_SLOT; i++)
+    table[i] = 0;
+  table[XEN_SLOT] = DOMAIN->xen_l4_entry;
+  table[DIRECT_SLOT] = DOMAIN->direct_l4_entry;
 }
 
 /* alloc_l1_table .. alloc_l4_table: all entries, or none. */
@@ -83,17 +120,13 @@ static s64 validate(struct vcpu_area *v, u64 mfn, u64 level) {
   u64 *table = direct(mfn << 12);
   for (u64 i = 0; i < NR_ENTRIES; i++) {
     if (!(table[i] & PAGE_PRESENT) || is_hole_slot(level, i)) continue;
-    s64 error = get_entry(v, table[i], level);
+    s64 error = get_entry(v, mfn, table[i], level);
     if (unlikely(error)) {
-      put_entries(v, table, level, i);
+      put_entries(v, mfn, level, i, 0);
       return error;
     }
   }
-  if (level == PGT_l4_page_table) {
-    /* init_xen_l4_slots */
-    table[XEN_SLOT] = DOMAIN->xen_l4_entry;
-    table[DIRECT_SLOT] = DOMAIN->direct_l4_entry;
-  }
+  if (level == PGT_l4_page_table) fill_hole(table);
   return 0;
 }
 
@@ -103,8 +136,7 @@ static s64 get_table(struct vcpu_area *v, u64 mfn, u64 level) {
   u64 *info = info_of(mfn);
   if (*info & (PGC_xen | PGC_shared)) return -XEN_EINVAL;
   if (count_of(*info)) {
-    if ((*info & PGT_type_mask) != level) return -XEN_EINVAL;
-    if (count_of(*info) == PGT_count_mask) return -XEN_EBUSY;
+    if ((*info & PGT_type_mask) != level || count_of(*info) == PGT_count_mask) return -XEN_EINVAL;
     *info += PGT_count_one;
     return 0;
   }
@@ -116,32 +148,49 @@ static s64 get_table(struct vcpu_area *v, u64 mfn, u64 level) {
   return error;
 }
 
-static s64 put_table(struct vcpu_area *v, u64 mfn, u64 level) {
-  if (mfn >= DOMAIN->nr_pages) return -XEN_EINVAL;
+static void put_table(struct vcpu_area *v, u64 mfn, u64 level, int linear) {
+  if (mfn >= DOMAIN->nr_pages) return;
   u64 *info = info_of(mfn);
-  if (!count_of(*info) || (*info & PGT_type_mask) != level) return -XEN_EINVAL;
+  if (!count_of(*info) || (*info & PGT_type_mask) != level) return;
   *info -= PGT_count_one;
-  if (count_of(*info)) return 0;
-  put_entries(v, direct(mfn << 12), level, NR_ENTRIES);
-  *info = (u32)*info & ~PGT_type_mask;
-  return 0;
+  if (count_of(*info)) return;
+  put_entries(v, mfn, level, NR_ENTRIES, linear);
+  *info = (u32)*info & ~(PGT_type_mask | PGT_count_mask);
 }
 
-static s64 get_entry(struct vcpu_area *v, u64 entry, u64 level) {
+static s64 get_entry(struct vcpu_area *v, u64 table, u64 entry, u64 level) {
   if (level == PGT_l1_page_table) return get_l1(entry);
   if (entry & TABLE_DISALLOWED) return -XEN_EINVAL;
-  return get_table(v, entry_mfn(entry), level - 1);
+  s64 error = get_table(v, entry_mfn(entry), level - 1);
+  return unlikely(error == -XEN_EINVAL) && get_linear(table, entry, level) ? 0 : error;
+}
+
+/* Another CPU may set A or D at any time: with MMU_PT_UPDATE_PRESERVE_AD none of them is lost. */
+static void write_entry(u64 *entry, u64 value, int preserve_ad) {
+  if (!preserve_ad) {
+    *(volatile u64 *)entry = value;
+    return;
+  }
+  u64 old = *(volatile u64 *)entry;
+  while (!__atomic_compare_exchange_n(entry, &old, value | (old & PAGE_ACCESSED_DIRTY), 0, __ATOMIC_SEQ_CST,
+                                      __ATOMIC_SEQ_CST)) {
+  }
 }
 
 /* mod_l1_entry .. mod_l4_entry */
-static s64 mod_typed_entry(struct vcpu_area *v, u64 *entry, u64 value, u64 level) {
-  u64 old = *entry;
+s64 mod_typed_entry(struct vcpu_area *v, u64 *entry, u64 value, u64 level, int preserve_ad) {
+  u64 old = *entry, table = ((u64)entry - DIRECT_VA) >> 12;
   if (value & PAGE_PRESENT) {
-    s64 error = get_entry(v, value, level);
+    if (unlikely(level != PGT_l1_page_table && (value & TABLE_DISALLOWED))) return -XEN_EINVAL;
+    if (!((old ^ value) & REFERENCE_MASK)) {
+      write_entry(entry, value, preserve_ad);
+      return 0;
+    }
+    s64 error = get_entry(v, table, value, level);
     if (unlikely(error)) return error;
   }
-  *(volatile u64 *)entry = value;
-  put_entry(v, old, level);
+  write_entry(entry, value, preserve_ad);
+  put_entry(v, table, old, level, 0);
   return 0;
 }
 
@@ -150,73 +199,8 @@ s64 l1_entry_written(struct vcpu_area *v, u64 old, u64 value) {
     s64 error = get_l1(value);
     if (error) return error;
   }
-  put_entry(v, old, PGT_l1_page_table);
+  if (old & PAGE_PRESENT) put_l1(old);
   return 0;
-}
-
-/* MMU_NORMAL_PT_UPDATE and MMU_PT_UPDATE_PRESERVE_AD; on a page of no table type it is a plain write. */
-static s64 update_entry(struct vcpu_area *v, u64 gpa, u64 value, int preserve_ad) {
-  u64 mfn = gpa >> 12;
-  if (mfn >= DOMAIN->nr_pages) return -XEN_EINVAL;
-  u64 info = *info_of(mfn), level = info & PGT_type_mask;
-  u64 *entry = direct(gpa & ~7ul);
-  if (preserve_ad) value |= *entry & PAGE_ACCESSED_DIRTY;
-  if (!count_of(info) || level == PGT_writable_page) {
-    *(volatile u64 *)entry = value;
-    return 0;
-  }
-  if (level == PGT_seg_desc_page || is_hole_slot(level, (gpa >> 3) & (NR_ENTRIES - 1))) return -XEN_EINVAL;
-  return mod_typed_entry(v, entry, value, level);
-}
-
-static s64 update_machphys(u64 gpa, u64 value) {
-  u64 mfn = gpa >> 12;
-  if (mfn >= DOMAIN->nr_pages) return -XEN_EINVAL;
-  ((u64 *)DOMAIN->m2p)[mfn] = value;
-  return 0;
-}
-
-static int is_self(u64 domid) {
-  return (u16)domid == DOMID_SELF || (u16)domid == DOMAIN->domid;
-}
-
-static void report_done(u64 pointer, u32 done) {
-  if (!pointer || !guest_range_ok(pointer, sizeof done)) return;
-  put_guest(done, pointer, fault);
-fault:
-  return;
-}
-
-s64 fast_mmu_update(struct vcpu_area *v, const u64 *args) {
-  u64 requests = args[0], count = (u32)args[1];
-  s64 error = 0;
-  u64 i;
-  if ((count & (1ul << 31)) || !is_self(args[3]) || args[3] >> 16) return LEAVE_TO_HYPERVISOR;
-  if (!guest_range_ok(requests, count * 16)) return -XEN_EFAULT;
-  for (i = 0; i < count; i++, requests += 16) {
-    u64 pointer, value;
-    get_guest(pointer, requests, fault);
-    get_guest(value, requests + 8, fault);
-    switch (pointer & 3) {
-    case MMU_NORMAL_PT_UPDATE:
-      error = update_entry(v, pointer, value, 0);
-      break;
-    case MMU_PT_UPDATE_PRESERVE_AD:
-      error = update_entry(v, pointer, value, 1);
-      break;
-    case MMU_MACHPHYS_UPDATE:
-      error = update_machphys(pointer, value);
-      break;
-    default:
-      error = -XEN_ENOSYS;
-    }
-    if (unlikely(error)) break;
-  }
-  report_done(args[2], i);
-  return error;
-fault:
-  report_done(args[2], i);
-  return -XEN_EFAULT;
 }
 
 u64 *walk_to_l1(struct vcpu_area *v, u64 address) {
@@ -230,141 +214,46 @@ u64 *walk_to_l1(struct vcpu_area *v, u64 address) {
   }
 }
 
-s64 fast_update_va_mapping(struct vcpu_area *v, const u64 *args) {
-  u64 address = args[0], flags = args[2];
-  if (!guest_range_ok(address, 1)) return -XEN_EINVAL;
-  u64 *entry = walk_to_l1(v, address);
-  if (!entry || !is_l1_table(((u64)entry - DIRECT_VA) >> 12)) return -XEN_EINVAL;
-  s64 error = mod_typed_entry(v, entry, args[1], PGT_l1_page_table);
-  if (error) return error;
-  switch (flags & UVMF_FLUSHTYPE_MASK) {
-  case UVMF_TLB_FLUSH:
-    flush_tlb(v);
-    break;
-  case UVMF_INVLPG:
-    invlpg(address);
-    break;
-  }
-  return 0;
-}
-
-static s64 pin_table(struct vcpu_area *v, u64 mfn, u64 level) {
+s64 pin_table(struct vcpu_area *v, u64 mfn, u64 level) {
   s64 error = get_table(v, mfn, level);
   if (error) return error;
   u64 *info = info_of(mfn);
   if (*info & PGT_pinned) {
-    put_table(v, mfn, level);
+    put_table(v, mfn, level, 0);
     return -XEN_EINVAL;
   }
   *info |= PGT_pinned;
   return 0;
 }
 
-static s64 unpin_table(struct vcpu_area *v, u64 mfn) {
+s64 unpin_table(struct vcpu_area *v, u64 mfn) {
   if (mfn >= DOMAIN->nr_pages) return -XEN_EINVAL;
   u64 *info = info_of(mfn);
   if (!(*info & PGT_pinned)) return -XEN_EINVAL;
   *info &= ~PGT_pinned;
-  return put_table(v, mfn, *info & PGT_type_mask);
+  put_table(v, mfn, *info & PGT_type_mask, 0);
+  return 0;
 }
 
 s64 new_baseptr(struct vcpu_area *v, u64 mfn) {
   if (v->cr3 >> 12 != mfn) {
     s64 error = get_table(v, mfn, PGT_l4_page_table);
     if (error) return error;
-    put_table(v, v->cr3 >> 12, PGT_l4_page_table);
+    put_table(v, v->cr3 >> 12, PGT_l4_page_table, 0);
     v->cr3 = mfn << 12;
   }
   flush_tlb(v);
   return 0;
 }
 
-static s64 new_user_baseptr(struct vcpu_area *v, u64 mfn) {
+s64 new_user_baseptr(struct vcpu_area *v, u64 mfn) {
   u64 old = v->user_cr3 >> 12;
   if (mfn == old) return 0;
   if (mfn) {
     s64 error = get_table(v, mfn, PGT_l4_page_table);
     if (error) return error;
   }
-  if (old) put_table(v, old, PGT_l4_page_table);
+  if (old) put_table(v, old, PGT_l4_page_table, 0);
   v->user_cr3 = mfn << 12;
   return 0;
-}
-
-/* A page that nothing but writable mappings refers to: what MMUEXT_CLEAR_PAGE and _COPY_PAGE may write. */
-static int can_write_page(u64 mfn) {
-  if (mfn >= DOMAIN->nr_pages) return 0;
-  u64 info = *info_of(mfn);
-  return !count_of(info) || (info & PGT_type_mask) == PGT_writable_page;
-}
-
-static s64 clear_page(u64 mfn) {
-  if (!can_write_page(mfn)) return -XEN_EINVAL;
-  u64 *page = direct(mfn << 12);
-  for (int i = 0; i < NR_ENTRIES; i++)
-    page[i] = 0;
-  return 0;
-}
-
-static s64 copy_page(u64 to, u64 from) {
-  if (from >= DOMAIN->nr_pages || !can_write_page(to)) return -XEN_EINVAL;
-  u64 *target = direct(to << 12), *source = direct(from << 12);
-  for (int i = 0; i < NR_ENTRIES; i++)
-    target[i] = source[i];
-  return 0;
-}
-
-static s64 mmuext(struct vcpu_area *v, u64 cmd, u64 arg1, u64 arg2) {
-  switch (cmd) {
-  case MMUEXT_PIN_L1_TABLE:
-  case MMUEXT_PIN_L2_TABLE:
-  case MMUEXT_PIN_L3_TABLE:
-  case MMUEXT_PIN_L4_TABLE:
-    return pin_table(v, arg1, PGT_l1_page_table + cmd - MMUEXT_PIN_L1_TABLE);
-  case MMUEXT_UNPIN_TABLE:
-    return unpin_table(v, arg1);
-  case MMUEXT_NEW_BASEPTR:
-    return new_baseptr(v, arg1);
-  case MMUEXT_NEW_USER_BASEPTR:
-    return new_user_baseptr(v, arg1);
-  case MMUEXT_TLB_FLUSH_LOCAL:
-  case MMUEXT_TLB_FLUSH_ALL:
-    flush_tlb(v);
-    return 0;
-  case MMUEXT_INVLPG_LOCAL:
-  case MMUEXT_INVLPG_ALL:
-    if (guest_range_ok(arg1, 1)) invlpg(arg1);
-    return 0;
-  case MMUEXT_CLEAR_PAGE:
-    return clear_page(arg1);
-  case MMUEXT_COPY_PAGE:
-    return copy_page(arg1, arg2);
-  default:
-    return LEAVE_TO_HYPERVISOR;
-  }
-}
-
-s64 fast_mmuext_op(struct vcpu_area *v, const u64 *args) {
-  u64 ops = args[0], count = (u32)args[1];
-  s64 error = 0;
-  u64 i;
-  if ((count & (1ul << 31)) || !is_self(args[3])) return LEAVE_TO_HYPERVISOR;
-  if (!guest_range_ok(ops, count * sizeof(struct mmuext_op))) return -XEN_EFAULT;
-  for (i = 0; i < count; i++, ops += sizeof(struct mmuext_op)) {
-    u64 cmd, arg1, arg2;
-    get_guest(cmd, ops, fault);
-    get_guest(arg1, ops + 8, fault);
-    get_guest(arg2, ops + 16, fault);
-    error = mmuext(v, (u32)cmd, arg1, arg2);
-    if (error == LEAVE_TO_HYPERVISOR) {
-      u64 single[6] = {ops, 1, 0, args[3], 0, 0};
-      error = leave_to_hypervisor(v, __HYPERVISOR_mmuext_op, single);
-    }
-    if (unlikely(error)) break;
-  }
-  report_done(args[2], i);
-  return error;
-fault:
-  report_done(args[2], i);
-  return -XEN_EFAULT;
 }

@@ -40,6 +40,20 @@ export class FrameWords {
     this.#entries[mfn >>> VIEW_SHIFT]![this.base(mfn) / 2 + index] = this.#joined[0]!;
   }
 
+  /** The same, but with `kept` bits of what is replaced: a CPU may set A or D in it at any time. */
+  storeEntryKeeping(mfn: number, index: number, low: number, high: number, kept: number): void {
+    const entries = this.#entries[mfn >>> VIEW_SHIFT]!;
+    const at = this.base(mfn) / 2 + index;
+    this.#pair[0] = low;
+    this.#pair[1] = high;
+    const value = this.#joined[0]!;
+    for (let old = entries[at]!; ; ) {
+      const found = Atomics.compareExchange(entries, at, old, value | (old & BigInt(kept)));
+      if (found === old) return;
+      old = found;
+    }
+  }
+
   /** The page's 4096 bytes as words. */
   page(mfn: number): Uint32Array {
     return this.words(mfn).subarray(this.base(mfn), this.base(mfn) + WORDS_PER_PAGE);

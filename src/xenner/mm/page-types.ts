@@ -179,14 +179,14 @@ export class PageTypes {
     const present = (low & pte.PAGE_PRESENT) !== 0;
     if (present && level !== PGT_l1_page_table && (low & pte.TABLE_DISALLOWED) !== 0) return -EINVAL;
     if (present && pte.sameReference(low, high, oldLow, oldHigh)) {
-      this.frames.storeEntry(mfn, index, preserveAd ? low | (oldLow & pte.PAGE_ACCESSED_DIRTY) : low, high);
+      this.#store(mfn, index, low, high, preserveAd);
       return 0;
     }
     if (present) {
       const error = this.#getEntry(v, mfn, level, low, high, foreign);
       if (error !== 0) return error;
     }
-    this.frames.storeEntry(mfn, index, preserveAd ? low | (words[at]! & pte.PAGE_ACCESSED_DIRTY) : low, high);
+    this.#store(mfn, index, low, high, preserveAd);
     this.#putEntry(v, mfn, level, oldLow, oldHigh, false);
     return 0;
   }
@@ -199,6 +199,11 @@ export class PageTypes {
     }
     if ((oldLow & pte.PAGE_PRESENT) !== 0) this.#putL1(oldLow, oldHigh);
     return 0;
+  }
+
+  #store(mfn: number, index: number, low: number, high: number, preserveAd: boolean): void {
+    if (preserveAd) this.frames.storeEntryKeeping(mfn, index, low, high, pte.PAGE_ACCESSED_DIRTY);
+    else this.frames.storeEntry(mfn, index, low, high);
   }
 
   #getWritable(mfn: number): number {
@@ -298,7 +303,7 @@ export class PageTypes {
   }
 
   #putEntries(v: Pending, mfn: number, type: number, end: number, linear: boolean): void {
-    if (type > PGT_l4_page_table) return;
+    if (type < PGT_l1_page_table || type > PGT_l4_page_table) return;
     const words = this.frames.words(mfn);
     const base = this.frames.base(mfn);
     for (let i = 0; i < end; i++) {
