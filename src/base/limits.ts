@@ -30,3 +30,18 @@ export const MAX_KERNEL_CACHE_BYTES = 1024 * MIB;
 /* Hypercalls */
 /** Requests in one mmu_update or mmuext_op; Linux sends at most a few hundred. */
 export const MAX_MMU_REQUESTS = 65_536;
+/** Calls in one multicall; Linux batches at most 32. */
+export const MAX_MULTICALL_ENTRIES = 4096;
+/** Entries of one list for set_trap_table: there are 256 vectors. */
+export const MAX_TRAP_TABLE_ENTRIES = 1024;
+/** Frames that one memory_op moves before it answers how far it got. */
+export const MAX_MEMORY_OP_FRAMES = 65_536;
+export const MAX_CONSOLE_IO_BYTES = 1 * MIB;
+/** do_poll's own limit. */
+export const MAX_POLL_PORTS = 128;
+/** Operations in one grant_table_op. */
+export const MAX_GRANT_OPERATIONS = 65_536;
+
+/* Grant tables */
+/** Handles of mappings that a guest holds at once (max_maptrack_frames times 256 in Xen). */
+export const MAX_GRANT_MAPPINGS = 65_536;

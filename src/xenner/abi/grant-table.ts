@@ -132,6 +132,14 @@ export const gnttab_swap_grant_ref = cstruct('struct gnttab_swap_grant_ref', HEA
   status: s16,
   _pad: pad(2),
 });
+export const GNTTAB_CACHE_CLEAN = 1 << 0;
+export const GNTTAB_CACHE_INVAL = 1 << 1;
+export const gnttab_cache_flush = cstruct('struct gnttab_cache_flush', HEADER, 16, {
+  a: union({ dev_bus_addr: u64, ref: u32 }),
+  offset: u16,
+  length: u16,
+  op: u32,
+});
 
 /* gnttab_map_grant_ref.flags */
 export const GNTMAP_device_map = 1 << 0;
