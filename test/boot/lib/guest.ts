@@ -22,11 +22,12 @@ export class BootedGuest {
     );
   }
 
-  /** Boots to the shell's prompt. */
+  /** Boots to the shell's prompt; from there on the kernel's own messages stay off the console. */
   static async boot(config: DomainConfig): Promise<BootedGuest> {
     const guest = new BootedGuest(await createDomain({ cmdline: 'console=hvc0', ...config }));
     try {
       await guest.script.expect(PROMPT, BOOT_TIMEOUT_MS);
+      await guest.output('dmesg -n 1');
     } catch (error) {
       await guest.domain.destroy();
       throw error;
