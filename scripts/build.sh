@@ -1,87 +1,90 @@
 #!/usr/bin/env bash
 # Builds what has changed: the soft CPU, the monitor, the addon, TypeScript. `build.sh addon ts` builds only those.
-# Each step keeps a hash of its inputs beside its output; the whole output of a step goes to build/log/STEP.log.
+# Nothing to do: well under 1 s, since every part keeps a hash of what it was made from in build/stamp.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+. "$(dirname "$0")/lib/common.sh"
+cd "$ROOT"
 
-STEPS=("$@")
-[ ${#STEPS[@]} -gt 0 ] || STEPS=(softcpu monitor addon ts)
-SOFTCPU=$PWD/build/softcpu/libsoftcpu.a
-mkdir -p build/log build/stamp
+STAMPS=build/stamp
+SOFTCPU=$ROOT/build/softcpu/libsoftcpu.a
+NO_SOFTCPU=$STAMPS/no-softcpu
 
-# Hash of the names and contents of files; also of the words that follow `--`.
+# A hash of the names and contents of files and of what is below directories, and of the words behind `--`.
 hash_of() {
   local files=()
-  while [ $# -gt 0 ] && [ "$1" != -- ]; do files+=("$1") && shift; done
-  { find "${files[@]}" -type f -print0 2>/dev/null | LC_ALL=C sort -z | xargs -0r sha256sum; echo "$*"; } | sha256sum
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do
+    if [ -e "$1" ]; then files+=("$1"); fi
+    shift
+  done
+  { find "${files[@]}" -type f -print0 | LC_ALL=C sort -z | xargs -0r sha256sum; echo "$*"; } | sha256sum
 }
 
-fresh() { [ -e "$3" ] && [ "$(cat "build/stamp/$1" 2>/dev/null)" = "$2" ]; }
+is_fresh() { [ -e "$3" ] && [ "$(cat "$STAMPS/$1" 2>/dev/null)" = "$2" ]; }
+stamp() { printf '%s' "$2" >"$STAMPS/$1"; }
 
-# step NAME OUTPUT HASH COMMAND...: runs the command unless OUTPUT was made from the same HASH.
-# Returns 3 when the soft CPU's build says so: its source cannot be had here.
-step() {
-  local name=$1 output=$2 hash=$3 log=build/log/$1.log start=$SECONDS status=0
+# part NAME OUTPUT HASH COMMAND...: makes OUTPUT unless it was made from the same HASH.
+part() {
+  local name=$1 output=$2 hash=$3
   shift 3
-  fresh "$name" "$hash" "$output" && return 0
-  printf 'build: %s ...\n' "$name"
-  "$@" >"$log" 2>&1 || status=$?
-  if [ "$name $status" = 'softcpu 3' ]; then return 3; fi
-  if [ $status -ne 0 ]; then
-    printf 'build: %s failed: %s (%s)\n' "$name" "$(first_error "$log")" "$log" >&2
-    return 1
-  fi
-  printf '%s' "$hash" >"build/stamp/$name"
-  printf 'build: %s done in %d s\n' "$name" $((SECONDS - start))
+  if is_fresh "$name" "$hash" "$output"; then return 0; fi
+  rm -f "$STAMPS/$name"
+  step "$LOGS/build-$name.log" "building $name" "$@"
+  stamp "$name" "$hash"
 }
-
-first_error() { grep -m1 -iE 'error|fatal|missing' "$1" || tail -n 1 "$1"; }
 
 build_softcpu() {
-  [ -f native/softcpu/build.sh ] || return 0
+  local output=$SOFTCPU
+  if [ ! -f native/softcpu/build.sh ]; then return 0; fi
+  if [ -e "$NO_SOFTCPU" ]; then output=$NO_SOFTCPU; fi
+  part softcpu "$output" "$(hash_of native/softcpu)" make_softcpu
+  if [ -e "$NO_SOFTCPU" ]; then say "no soft CPU: its source cannot be had here (see $LOGS/build-softcpu.log)"; fi
+}
+
+# Status 3: the source cannot be had. Everything else is of use without it.
+make_softcpu() {
   local status=0
-  step softcpu "$SOFTCPU" "$(hash_of native/softcpu)" bash native/softcpu/build.sh "${SOFTCPU%/*}" || status=$?
-  [ $status -ne 3 ] && return $status
+  rm -f "$NO_SOFTCPU"
+  bash native/softcpu/build.sh "${SOFTCPU%/*}" || status=$?
+  if [ $status != 3 ]; then return $status; fi
   rm -f "$SOFTCPU"
-  printf 'build: softcpu: its source is not available: building without the soft CPU (build/log/softcpu.log)\n'
+  : >"$NO_SOFTCPU"
 }
 
 build_monitor() {
-  [ -f native/monitor/Makefile ] || return 0
-  step monitor build/Release/monitor.bin "$(hash_of native/monitor)" \
-    make -C native/monitor OUT="$PWD/build/Release" OBJ="$PWD/build/monitor"
+  part monitor build/Release/monitor.bin "$(hash_of native/monitor)" \
+    make -C native/monitor OUT="$ROOT/build/Release" OBJ="$ROOT/build/monitor"
 }
 
 build_addon() {
-  local softcpu=
-  [ -f "$SOFTCPU" ] && softcpu=$SOFTCPU
-  step addon build/Release/xenner.node \
-    "$(hash_of native/*.cc native/*.h native/*.S native/CMakeLists.txt package-lock.json "$SOFTCPU" \
-      native/softcpu/softcpu.h -- "$(node --version)")" compile_addon "$softcpu"
+  local softcpu=''
+  if [ -e "$SOFTCPU" ]; then softcpu=$SOFTCPU; fi
+  part addon build/Release/xenner.node \
+    "$(hash_of native/*.* "$SOFTCPU" native/softcpu/softcpu.h package-lock.json -- "$(node --version)")" \
+    make_addon "$softcpu"
 }
 
-# Configuring costs seconds: only when what it looked at has changed.
-compile_addon() {
+# Configuring takes seconds: only when what it looked at has changed.
+make_addon() {
   local configured
   configured=$(hash_of native/CMakeLists.txt native/package.json package-lock.json -- "$1" "$(node --version)")
-  if ! fresh configure "$configured" build/CMakeCache.txt; then
+  if ! is_fresh configure "$configured" build/CMakeCache.txt; then
     rm -f build/CMakeCache.txt
-    npx --no-install cmake-js configure -d native -O build --CDXENNER_SOFTCPU="$1" || return 1
-    printf '%s' "$configured" >build/stamp/configure
+    node_modules/.bin/cmake-js configure -d native -O build --CDXENNER_SOFTCPU="$1" || return
+    stamp configure "$configured"
   fi
-  nice cmake --build build --parallel 2 || return 1
+  nice cmake --build build --parallel "$(nproc)"
 }
 
-build_ts() {
-  step ts dist "$(hash_of src tsconfig.json package-lock.json)" compile_ts
-}
+build_ts() { part ts dist/cli/main.js "$(hash_of src tsconfig.json package-lock.json)" make_ts; }
 
-# From nothing: an output whose source is gone must not stay.
-compile_ts() { rm -rf dist && nice npx --no-install tsc -p . && chmod +x dist/cli/main.js; }
+# From nothing: what was made of a source that is gone must not stay.
+make_ts() { rm -rf dist && nice node_modules/.bin/tsc -p . && chmod +x dist/cli/main.js; }
 
-for name in "${STEPS[@]}"; do
+mkdir -p "$STAMPS" build/Release
+if [ $# = 0 ]; then set -- softcpu monitor addon ts; fi
+for name in "$@"; do
   case $name in
     softcpu | monitor | addon | ts) "build_$name" ;;
-    *) printf 'build.sh: unknown step %s; steps: softcpu monitor addon ts\n' "$name" >&2 && exit 2 ;;
+    *) die "unknown part '$name': softcpu, monitor, addon or ts" ;;
   esac
 done
