@@ -5,7 +5,9 @@ import type { EventChannels } from '../event-channels.js';
 import type { GrantTable } from '../grant-table.js';
 import type { PageTypes } from '../mm/page-types.js';
 import type { DomainArea } from '../monitor/vcpu-area.js';
+import type { FreeFrames } from './free-frames.js';
 import type { Vcpu } from './vcpu.js';
+import type { Watchdogs } from './watchdogs.js';
 
 /** How a guest ends: SHUTDOWN_* of sched.h. */
 export interface Shutdown {
@@ -24,6 +26,8 @@ export interface Domain {
   readonly sharedInfo: Gpa;
   /** The machine-to-phys table, 8 bytes a frame. */
   readonly m2p: Gpa;
+  /** Page types, 8 bytes a frame: vcpu_area.h. */
+  readonly pageInfo: Gpa;
   /** GDT page tables: 16 L1 entries a vCPU, 8 bytes each, for the guest's GDT frames (14) and Xen's own page. */
   readonly gdtL1: Gpa;
   /** Frames for grant entries, shared with the guest: see GrantTable. */
@@ -34,6 +38,14 @@ export interface Domain {
   readonly vcpus: readonly Vcpu[];
   /** Enabled VMASST_TYPE_*: a bit each. */
   vmAssist: bigint;
+  /** Frames that the guest gave up with memory_op. */
+  readonly freeFrames: FreeFrames;
+  /** SCHEDOP_shutdown_code: what the next shutdown reports whatever its own reason. */
+  shutdownCode: number | undefined;
+  /** The vCPU thread ends the domain with SHUTDOWN_watchdog when the earliest comes. */
+  readonly watchdogs: Watchdogs;
+  /** The frame of PHYSDEVOP_pirq_eoi_gmfn, held as a writable page. */
+  pirqEoiMfn: number | undefined;
 
   /** System time, ns since the domain started; monotonic. */
   systemTime(): number;

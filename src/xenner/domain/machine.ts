@@ -30,7 +30,9 @@ import * as monitor from '../monitor/vcpu-area.js';
 import { SystemClock } from './clock.js';
 import type { CompleteConfig } from './config.js';
 import type { Domain } from './domain-state.js';
+import { FreeFrames } from './free-frames.js';
 import { VcpuLoop } from './vcpu-loop.js';
+import { Watchdogs } from './watchdogs.js';
 
 /** Domain 0 is the host's back ends. */
 const DOMID = 1;
@@ -66,6 +68,10 @@ export class Machine implements Domain {
   readonly consolePort: number;
   readonly start: StartOfDay;
   vmAssist = 0n;
+  readonly freeFrames: FreeFrames;
+  readonly watchdogs = new Watchdogs(() => this.vcpu.timersChanged());
+  shutdownCode: number | undefined;
+  pirqEoiMfn: number | undefined;
 
   readonly #engineMachine: EngineMachine;
 
@@ -102,6 +108,7 @@ export class Machine implements Domain {
     this.pages = new PageTypes(this);
     this.#markXenFrames();
     this.grants = new GrantTable(this);
+    this.freeFrames = new FreeFrames(this);
     this.start = this.#build(config);
     const error = this.pages.pinInitialTables(this.start.ptBase.gpa / PAGE);
     if (error !== 0) throw new Error(`the initial page tables do not validate: ${error}`);

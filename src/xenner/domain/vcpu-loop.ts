@@ -1,5 +1,6 @@
 /** Runs one vCPU: the engine until it exits, then whatever the monitor or another thread asked for. */
 import { type Vcpu as EngineVcpu, type Gpa, gpa, VCPU_EXIT } from '../../kvm/index.js';
+import { SHUTDOWN_watchdog } from '../abi/sched.js';
 import { VIRQ_TIMER, vcpu_info } from '../abi/xen.js';
 import { HypercallArgs } from '../hypercall/call.js';
 import { dispatch } from '../hypercall/table.js';
@@ -26,6 +27,9 @@ export class VcpuLoop implements Vcpu {
   readonly guest: GuestAccess;
   vcpuInfo: Gpa;
   vcpuInfoMoved = false;
+  /** The one that the domain builder started. */
+  readonly initialised = true;
+  online = true;
   polling = false;
   runstateArea = 0n;
   timeArea = 0n;
@@ -125,6 +129,11 @@ export class VcpuLoop implements Vcpu {
     this.#arm();
   }
 
+  /** One of the domain's own deadlines is another one. */
+  timersChanged(): void {
+    this.#arm();
+  }
+
   #monitorExit(): void {
     switch (this.area.low('exit_reason')) {
       case monitor.MONITOR_EXIT_HYPERCALL:
@@ -167,7 +176,8 @@ export class VcpuLoop implements Vcpu {
 
   #nextDeadline(): number {
     const single = Number(this.area.get('timer_deadline'));
-    const deadlines = [single, this.#periodicDeadline].filter((ns) => ns !== 0 && ns < NEVER_NS);
+    const { deadline: watchdog } = this.domain.watchdogs;
+    const deadlines = [single, this.#periodicDeadline, watchdog].filter((ns) => ns !== 0 && ns < NEVER_NS);
     return deadlines.length === 0 ? Infinity : Math.min(...deadlines);
   }
 
@@ -175,6 +185,7 @@ export class VcpuLoop implements Vcpu {
     const deadline = this.#nextDeadline();
     if (deadline === Infinity && this.#armed === 0) return;
     const now = this.domain.systemTime();
+    if (now >= this.domain.watchdogs.deadline) this.domain.shutdown(SHUTDOWN_watchdog);
     if (now >= deadline) {
       const single = Number(this.area.get('timer_deadline'));
       if (single !== 0 && now >= single) this.area.set('timer_deadline', 0n);

@@ -21,8 +21,13 @@ export interface Vcpu {
   periodNs: number;
   /** What the guest sees of its own time: VCPUOP_register_runstate_memory_area, a guest linear address; 0n is none. */
   runstateArea: bigint;
-  /** Physical addresses of VCPUOP_register_vcpu_time_memory_area; 0n is none. */
+  /** Physical address of VCPUOP_register_vcpu_time_memory_area, kept like vcpu_info's time; 0n is none. */
   timeArea: bigint;
+
+  /** Has registers to start with: the first vCPU, or after VCPUOP_initialise. */
+  readonly initialised: boolean;
+  /** Not VPF_down: runs, or waits to. A vCPU that goes down finishes the hypercall that it is in. */
+  online: boolean;
 
   /** Adds PENDING_* work for the monitor to do before the guest goes on. */
   addPending(bits: number): void;

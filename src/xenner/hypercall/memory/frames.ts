@@ -1,0 +1,25 @@
+/** What the operations that move frames share. */
+import type { Domain } from '../../domain/domain-state.js';
+
+/** CONFIG_DOMU_MAX_ORDER: the largest extent of a domU is 2 MiB. */
+export const MAX_ORDER = 9;
+export const XEN_PFN_BYTES = 8;
+const PAGE_SHIFT = 12;
+const ADDRESS_BITS_MASK = 0xff;
+const LOW_HALF = 0xffffffffn;
+const INVALID_M2P_ENTRY = (1n << 64n) - 1n;
+
+/** XENMEMF_address_bits: the first frame that is too high, or undefined for a limit that no frame is below. */
+export function addressEnd(memFlags: number): number | undefined {
+  const bits = memFlags & ADDRESS_BITS_MASK;
+  if (bits === 0) return Infinity;
+  return bits <= PAGE_SHIFT ? undefined : 2 ** (bits - PAGE_SHIFT);
+}
+
+/** `count` frames are `gpfn` and the following ones to the guest; undefined: none of its frames. */
+export function setM2p({ pages }: Domain, mfn: number, count: number, gpfn: bigint | undefined): void {
+  for (let i = 0; i < count; i++) {
+    const entry = gpfn === undefined ? INVALID_M2P_ENTRY : BigInt.asUintN(64, gpfn + BigInt(i));
+    pages.setM2p(mfn + i, Number(entry & LOW_HALF), Number(entry >> 32n));
+  }
+}

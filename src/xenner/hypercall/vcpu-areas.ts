@@ -1,0 +1,75 @@
+/** Memory of the guest's own that it tells Xen to keep something in, a vCPU at a time (xen/common/domain.c). */
+import type { Encodable } from '../../base/layout.js';
+import { gpa } from '../../kvm/guest-memory.js';
+import { EFAULT, EINVAL } from '../abi/errno.js';
+import * as abi from '../abi/vcpu.js';
+import { vcpu_info, vcpu_time_info } from '../abi/xen.js';
+import type { Vcpu } from '../domain/vcpu.js';
+import { DIRECT_VA, PGT_writable_page } from '../monitor/vcpu-area.js';
+import { accessOk } from './addresses.js';
+
+const PAGE = 4096;
+const UPCALL_PENDING = vcpu_info.offsetof('evtchn_upcall_pending');
+const PENDING_SEL = vcpu_info.offsetof('evtchn_pending_sel');
+const TIME = vcpu_info.offsetof('time');
+const ALL_PORTS = 0xffffffff_ffffffffn;
+/** Event bits are set with atomic operations, which need this much. */
+const VCPU_INFO_ALIGN = 8;
+
+/** map_vcpu_info: the vcpu_info moves to a place of the guest's choice, once. */
+export function registerVcpuInfo(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
+  const op = current.guest.readStruct(abi.vcpu_register_vcpu_info, arg);
+  if (op === undefined) return -EFAULT;
+  const { memory, pages, nrPages } = vcpu.domain;
+  if (op.offset > PAGE - vcpu_info.size || op.offset % VCPU_INFO_ALIGN !== 0) return -EINVAL;
+  if (vcpu.vcpuInfoMoved || (vcpu !== current && vcpu.online)) return -EINVAL;
+  if (op.mfn >= nrPages || !pages.isOwned(Number(op.mfn))) return -EINVAL;
+  // The reference keeps the page from becoming a page table while Xen writes to it.
+  if (pages.getPageType(current, Number(op.mfn), PGT_writable_page) !== 0) return -EINVAL;
+  const at = gpa(Number(op.mfn) * PAGE + op.offset);
+  memory.copyIn(at, memory.copyOut(vcpu.vcpuInfo, vcpu_info.size));
+  vcpu.vcpuInfo = at;
+  vcpu.vcpuInfoMoved = true;
+  vcpu.area.set('vcpu_info', DIRECT_VA + BigInt(at));
+  // An event that came in between is lost otherwise; the guest copes with one that is not there.
+  memory.writeU64(gpa(at + PENDING_SEL), ALL_PORTS);
+  memory.writeU8(gpa(at + UPCALL_PENDING), 1);
+  return 0;
+}
+
+/** A vCPU that is up counts as running all the time: nothing else competes for it that the guest should know of. */
+export function runstate(vcpu: Vcpu): Encodable<ReturnType<typeof abi.vcpu_runstate_info.decode>> {
+  const now = BigInt(Math.trunc(vcpu.domain.systemTime()));
+  return vcpu.online
+    ? { state: abi.RUNSTATE_running, state_entry_time: 0n, time: [now, 0n, 0n, 0n] }
+    : { state: abi.RUNSTATE_offline, state_entry_time: 0n, time: [0n, 0n, 0n, now] };
+}
+
+/**
+ * The area is written once: `running since 0` stays true, and a reader adds the time since state_entry_time itself. As
+ * in Xen, an address that cannot be written is no error.
+ */
+export function registerRunstateArea(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
+  const op = current.guest.readStruct(abi.vcpu_register_runstate_memory_area, arg);
+  if (op === undefined || !accessOk(op.addr)) return -EFAULT;
+  vcpu.runstateArea = op.addr;
+  current.guest.writeStruct(abi.vcpu_runstate_info, op.addr, { ...runstate(vcpu), time: [0n, 0n, 0n, 0n] });
+  return 0;
+}
+
+/**
+ * A second copy of the vCPU's time, which Linux shows to its programs. Xen follows the address at every update; here it
+ * is translated once, and an area that does not lie within one page is none.
+ */
+export function registerTimeArea(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
+  const op = current.guest.readStruct(abi.vcpu_register_time_memory_area, arg);
+  if (op === undefined || !accessOk(op.addr)) return -EFAULT;
+  const physical = current.guest.translate(op.addr, true);
+  const inPage = physical >= 0 && physical % PAGE <= PAGE - vcpu_time_info.size && physical % 8 === 0;
+  vcpu.timeArea = inPage ? BigInt(physical) : 0n;
+  if (inPage) {
+    const { memory } = vcpu.domain;
+    memory.copyIn(gpa(physical), memory.copyOut(gpa(vcpu.vcpuInfo + TIME), vcpu_time_info.size));
+  }
+  return 0;
+}
