@@ -1,11 +1,12 @@
-/* The software CPU: one x86-64 processor over a piece of the caller's memory, in process. Behind it is the translator
- * (TCG) of QEMU 7.2, built by build.sh, GPL-2.0-or-later; nothing of QEMU's names shows here or in the library.
+/* The software CPU: one x86-64 processor over a piece of the caller's memory, in process. Behind it is the
+ * translator (TCG) of QEMU 7.2, built by build.sh, GPL-2.0-or-later; nothing of QEMU's names shows here or in
+ * the library.
  *
- * It is a bare CPU: exceptions go through the guest's IDT, there is no firmware, no device and no APIC. Physical
- * addresses [0, ram_bytes) are the caller's memory; beyond, reads give ones and writes are lost.
+ * It is a bare CPU: exceptions go through the guest's IDT, there is no firmware, no device and no APIC.
+ * Physical addresses [0, ram_bytes) are the caller's memory; beyond, reads give ones and writes are lost.
  *
- * A CPU belongs to one thread at a time. A function may be called on any thread, but unless it says otherwise not
- * while another one is inside a call for the same CPU. Different CPUs are independent of each other. */
+ * A CPU belongs to one thread at a time. A function may be called on any thread, but unless it says otherwise
+ * not while another one is inside a call for the same CPU. Different CPUs are independent of each other. */
 #ifndef SOFTCPU_H
 #define SOFTCPU_H
 
@@ -29,17 +30,18 @@ typedef struct softcpu_config {
   uint32_t code_mib;  /* room for translated code, address space until used; 0: the default */
 } softcpu_config;
 
-/* A CPU in its reset state: see softcpu_get_state; there is nothing to run at the reset vector, so set a state first.
- * NULL and a message (a constant) in *error when memory or one of the limits above runs out. */
+/* A CPU in its reset state: see softcpu_get_state; there is nothing to run at the reset vector, so set a
+ * state first. NULL and a message (a constant) in *error when memory or one of the limits above runs out. */
 softcpu *softcpu_create(const softcpu_config *config, const char **error);
 
 /* Frees everything. NULL is allowed. No other thread may use the handle any more, kicks included. */
 void softcpu_destroy(softcpu *cpu);
 
 typedef enum softcpu_exit {
-  SOFTCPU_EXIT_PORT = 1,     /* OUT, of any size, to the exit port; it has completed, RIP is past it */
-  SOFTCPU_EXIT_KICK = 2,     /* softcpu_kick; between two instructions */
-  SOFTCPU_EXIT_HLT = 3,      /* hlt, RIP is past it, and no interrupt is deliverable; running again goes on after it */
+  SOFTCPU_EXIT_PORT = 1, /* OUT, of any size, to the exit port; it has completed, RIP is past it */
+  SOFTCPU_EXIT_KICK = 2, /* softcpu_kick; between two instructions */
+  SOFTCPU_EXIT_HLT =
+      3, /* hlt, RIP is past it, and no interrupt is deliverable; running again goes on after it */
   SOFTCPU_EXIT_SHUTDOWN = 4, /* triple fault; the CPU is as the fault left it */
   SOFTCPU_EXIT_ERROR = 5,    /* the engine cannot go on: softcpu_error */
 } softcpu_exit;
@@ -78,8 +80,9 @@ enum softcpu_segment {
 
 typedef struct softcpu_seg {
   uint64_t base;
-  uint32_t limit;    /* in bytes, already scaled by G */
-  uint32_t flags;    /* the descriptor's upper dword: type, S, DPL, P in bits 8..15, AVL, L, D/B, G in bits 20..23 */
+  uint32_t limit; /* in bytes, already scaled by G */
+  uint32_t
+      flags; /* the descriptor's upper dword: type, S, DPL, P in bits 8..15, AVL, L, D/B, G in bits 20..23 */
   uint32_t selector; /* SS: the DPL in its flags is the CPL */
   uint32_t pad;
 } softcpu_seg;
@@ -99,18 +102,19 @@ typedef struct softcpu_state {
 
 /* Everything but FPU and SSE registers, which are in their reset state after create, and pending vectors. */
 void softcpu_get_state(softcpu *cpu, softcpu_state *state);
-/* False, and nothing changed: values that no CPU accepts (long mode without paging, reserved bits of EFER...).
- * Flushes the TLB. Ends an interrupt shadow. */
+/* False, and nothing changed: values that no CPU accepts (long mode without paging, reserved bits of
+ * EFER...). Flushes the TLB. Ends an interrupt shadow. */
 bool softcpu_set_state(softcpu *cpu, const softcpu_state *state);
 
-/* The live general registers, in the order of softcpu_state, for use between runs; valid as long as the CPU. */
+/* The live general registers, in the order of softcpu_state, for use between runs; valid as long as the CPU.
+ */
 uint64_t *softcpu_gpr(softcpu *cpu);
 int softcpu_cpl(const softcpu *cpu);
 
-/* What CPUID answers, from now on; a leaf that is not in the table reads as zeros, and before the first call all do.
- * The table is copied. False: more than SOFTCPU_MAX_CPUID entries. Whatever the table says, the CPU implements x86-64
- * with SSE4.2, AES, PCLMULQDQ, POPCNT, MOVBE, BMI1/2, ADX, RDRAND, RDSEED, FSGSBASE, XSAVE/XSAVEOPT, SMEP, SMAP, NX,
- * 1 GiB pages, PCID off, no AVX. */
+/* What CPUID answers, from now on; a leaf that is not in the table reads as zeros, and before the first call
+ * all do. The table is copied. False: more than SOFTCPU_MAX_CPUID entries. Whatever the table says, the CPU
+ * implements x86-64 with SSE4.2, AES, PCLMULQDQ, POPCNT, MOVBE, BMI1/2, ADX, RDRAND, RDSEED, FSGSBASE,
+ * XSAVE/XSAVEOPT, SMEP, SMAP, NX, 1 GiB pages, PCID off, no AVX. */
 typedef struct softcpu_cpuid {
   uint32_t function, index; /* index SOFTCPU_ANY_INDEX: whatever ECX holds */
   uint32_t eax, ebx, ecx, edx;
@@ -119,8 +123,8 @@ enum { SOFTCPU_MAX_CPUID = 256 };
 #define SOFTCPU_ANY_INDEX UINT32_C(0xffffffff)
 bool softcpu_set_cpuid(softcpu *cpu, const softcpu_cpuid *entries, size_t count);
 
-/* Guest memory [gpa, gpa+len) was, or is about to be, written from outside (disk or net data, a hypercall's result):
- * drops translations made from it. Cheap when the pages hold no code. */
+/* Guest memory [gpa, gpa+len) was, or is about to be, written from outside (disk or net data, a hypercall's
+ * result): drops translations made from it. Cheap when the pages hold no code. */
 void softcpu_invalidate(softcpu *cpu, uint64_t gpa, uint64_t len);
 
 /* Forgets address translations: the guest's page tables were changed from outside. */

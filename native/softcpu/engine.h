@@ -1,0 +1,86 @@
+/* What the parts of the software CPU share. One struct softcpu holds everything of a CPU; besides it there
+ * are only the translator's constant tables, made once per process (startup.c), and two thread-local pointers
+ * to what runs here. */
+#ifndef SOFTCPU_ENGINE_H
+#define SOFTCPU_ENGINE_H
+
+#include "qemu/osdep.h"
+
+#include "cpu.h"
+#include "exec/exec-all.h"
+#include "tcg/tcg.h"
+
+#include "softcpu.h"
+
+/* Translated blocks (blocks.c). */
+struct block_cache {
+  uint8_t *code; /* mapped; blocks and their code, in the order of translation */
+  size_t code_bytes;
+  uint8_t *code_start;      /* past the prologue */
+  TranslationBlock **order; /* every block since the last flush, ascending by address */
+  size_t count, capacity;
+  TranslationBlock **slots; /* hash table, open addressing */
+  size_t slot_mask, used;   /* used: with removed ones */
+  uintptr_t *pages;         /* by page frame: the first block of that page, tagged as page_next is */
+  size_t page_count;
+};
+
+struct softcpu {
+  X86CPU x86; /* its first member is CPUState */
+  TCGContext *tcg;
+  struct block_cache blocks;
+  CPUJumpCache *jump_cache;
+
+  uint8_t *ram;
+  uint64_t ram_bytes;
+  uint8_t *void_page; /* what lies beyond RAM: a page of ones */
+
+  uint32_t exit_port;
+  bool port_written; /* by the OUT that ended the last block */
+  bool shut_down;    /* a triple fault */
+  const char *error;
+
+  /* Written by any thread; each store is followed by interrupting the chain of blocks (exec.c). */
+  uint32_t kicked;
+  uint64_t irqs[4];
+
+  softcpu_cpuid *cpuid;
+  size_t cpuid_count;
+
+  void *unwind[5]; /* __builtin_setjmp's buffer */
+};
+
+static inline struct softcpu *softcpu_of(const CPUState *cs) {
+  return (struct softcpu *)cs;
+}
+static inline CPUState *softcpu_cs(struct softcpu *cpu) {
+  return &cpu->x86.parent_obj;
+}
+
+/* Makes `cpu` the one that this thread works for. */
+static inline void softcpu_enter(struct softcpu *cpu) {
+  current_cpu = softcpu_cs(cpu);
+  tcg_ctx = cpu->tcg;
+}
+
+/* startup.c */
+bool softcpu_start_translator(const char **error);
+TCGContext *softcpu_new_context(void);
+void softcpu_free_context(TCGContext *tcg);
+
+/* blocks.c */
+bool block_cache_init(struct softcpu *cpu, uint64_t ram_bytes, size_t code_bytes);
+void block_cache_free(struct softcpu *cpu);
+void block_cache_flush(struct softcpu *cpu);
+TranslationBlock *block_find(struct softcpu *cpu, target_ulong pc, target_ulong cs_base, uint32_t flags,
+                             uint32_t cflags);
+TranslationBlock *block_make(struct softcpu *cpu, target_ulong pc, target_ulong cs_base, uint32_t flags,
+                             uint32_t cflags);
+void block_chain(TranslationBlock *from, int exit, TranslationBlock *to);
+void block_invalidate_range(struct softcpu *cpu, uint64_t start, uint64_t end);
+
+/* x86.c */
+void x86_reset(struct softcpu *cpu);
+extern const struct TCGCPUOps x86_ops;
+
+#endif

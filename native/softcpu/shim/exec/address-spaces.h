@@ -1,0 +1,1 @@
+/* Guest memory: see exec/memory.h. */

@@ -1,0 +1,1 @@
+/* Generated from QEMU's QAPI schema there; here only what its headers name. */
