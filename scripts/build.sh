@@ -6,8 +6,8 @@ set -euo pipefail
 cd "$ROOT"
 
 STAMPS=build/stamp
-SOFTCPU=$ROOT/build/softcpu/libsoftcpu.a
-NO_SOFTCPU=$STAMPS/no-softcpu
+# One line: the directory that holds the soft CPU's library, or nothing when its source cannot be had.
+SOFTCPU_PATH=build/softcpu.path
 
 # A hash of the names and contents of files and of what is below directories, and of the words behind `--`.
 hash_of() {
@@ -32,22 +32,25 @@ part() {
   stamp "$name" "$hash"
 }
 
+softcpu_library() {
+  local directory
+  directory=$(cat "$SOFTCPU_PATH" 2>/dev/null || true)
+  if [ -n "$directory" ]; then printf '%s/libsoftcpu.a' "$directory"; fi
+}
+
 build_softcpu() {
-  local output=$SOFTCPU
-  if [ ! -f native/softcpu/build.sh ]; then return 0; fi
-  if [ -e "$NO_SOFTCPU" ]; then output=$NO_SOFTCPU; fi
-  part softcpu "$output" "$(hash_of native/softcpu)" make_softcpu
-  if [ -e "$NO_SOFTCPU" ]; then say "no soft CPU: its source cannot be had here (see $LOGS/build-softcpu.log)"; fi
+  local library
+  library=$(softcpu_library)
+  part softcpu "${library:-$SOFTCPU_PATH}" "$(hash_of native/softcpu)" make_softcpu
+  if [ ! -s "$SOFTCPU_PATH" ]; then say "no soft CPU: its source cannot be had (see $LOGS/build-softcpu.log)"; fi
 }
 
 # Status 3: the source cannot be had. Everything else is of use without it.
 make_softcpu() {
   local status=0
-  rm -f "$NO_SOFTCPU"
-  bash native/softcpu/build.sh "${SOFTCPU%/*}" || status=$?
-  if [ $status != 3 ]; then return $status; fi
-  rm -f "$SOFTCPU"
-  : >"$NO_SOFTCPU"
+  bash native/softcpu/build.sh >"$SOFTCPU_PATH" || status=$?
+  if [ $status != 0 ]; then : >"$SOFTCPU_PATH"; fi
+  [ $status = 3 ] || return $status
 }
 
 build_monitor() {
@@ -56,11 +59,11 @@ build_monitor() {
 }
 
 build_addon() {
-  local softcpu=''
-  if [ -e "$SOFTCPU" ]; then softcpu=$SOFTCPU; fi
+  local library
+  library=$(softcpu_library)
   part addon build/Release/xenner.node \
-    "$(hash_of native/*.* "$SOFTCPU" native/softcpu/softcpu.h package-lock.json -- "$(node --version)")" \
-    make_addon "$softcpu"
+    "$(hash_of native/*.* native/softcpu/softcpu.h package-lock.json ${library:+"$library"} -- "$(node --version)")" \
+    make_addon "$library"
 }
 
 # Configuring takes seconds: only when what it looked at has changed.
