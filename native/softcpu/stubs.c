@@ -58,6 +58,11 @@ uint8_t cpu_get_apic_tpr(DeviceState *apic) {
 void cpu_set_apic_tpr(DeviceState *apic, uint8_t value) {}
 void qemu_set_irq(qemu_irq irq, int level) {}
 
+/* No FERR# and IGNNE# pins: x87 errors are exceptions (CR0.NE). The original reaches for the first of all CPUs. */
+void fpu_check_raise_ferr_irq(CPUX86State *env) {}
+void cpu_clear_ignne(void) {}
+void cpu_set_ignne(void) {}
+
 int cpu_asidx_from_attrs(CPUState *cs, MemTxAttrs attrs) {
   return 0;
 }
