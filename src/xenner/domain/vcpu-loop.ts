@@ -9,7 +9,7 @@ import { commitL1Write } from '../mm/ptwr.js';
 import * as monitor from '../monitor/vcpu-area.js';
 import { crashClause } from './crash.js';
 import type { Machine } from './machine.js';
-import type { Vcpu } from './vcpu.js';
+import type { UserRegs, Vcpu } from './vcpu.js';
 
 const UPCALL_PENDING = vcpu_info.offsetof('evtchn_upcall_pending');
 const UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
@@ -28,7 +28,8 @@ export class VcpuLoop implements Vcpu {
   vcpuInfo: Gpa;
   vcpuInfoMoved = false;
   /** The one that the domain builder started. */
-  readonly initialised = true;
+  initialised = true;
+  startRegisters: UserRegs | undefined;
   online = true;
   polling = false;
   runstateArea = 0n;

@@ -1,8 +1,12 @@
 /** A virtual CPU as the hypercalls see it. */
 import type { Gpa } from '../../kvm/guest-memory.js';
+import type { cpu_user_regs } from '../abi/arch-x86.js';
 import type { GuestAccess } from '../mm/guest-access.js';
 import type { VcpuArea } from '../monitor/vcpu-area.js';
 import type { Domain } from './domain-state.js';
+
+/** struct cpu_user_regs */
+export type UserRegs = ReturnType<typeof cpu_user_regs.decode>;
 
 export interface Vcpu {
   readonly id: number;
@@ -25,7 +29,9 @@ export interface Vcpu {
   timeArea: bigint;
 
   /** Has registers to start with: the first vCPU, or after VCPUOP_initialise. */
-  readonly initialised: boolean;
+  initialised: boolean;
+  /** Those of VCPUOP_initialise; undefined for the first vCPU. They count when `online` is first set. */
+  startRegisters: UserRegs | undefined;
   /** Not VPF_down: runs, or waits to. A vCPU that goes down finishes the hypercall that it is in. */
   online: boolean;
 

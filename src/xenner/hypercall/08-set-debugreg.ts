@@ -2,8 +2,8 @@
 import { EINVAL, ENODEV, EPERM } from '../abi/errno.js';
 import { __HYPERVISOR_set_debugreg } from '../abi/xen.js';
 import type { Vcpu } from '../domain/vcpu.js';
+import { addressOk } from '../mm/guest-list.js';
 import { PENDING_DEBUGREGS } from '../monitor/vcpu-area.js';
-import { accessOk } from './addresses.js';
 import type { Hypercall } from './call.js';
 
 /* xen/arch/x86/include/asm/debugreg.h */
@@ -51,7 +51,7 @@ function setControl(vcpu: Vcpu, low: number): number {
 /** 0, or an errno; also what a mov to a debug register comes to. */
 export function writeDebugreg(vcpu: Vcpu, register: number, value: bigint): number {
   if (register >= 0 && register <= 3) {
-    if (!accessOk(value)) return -EPERM;
+    if (!addressOk(value)) return -EPERM;
     vcpu.area.words('dr')[register] = value;
     vcpu.addPending(PENDING_DEBUGREGS);
     return 0;

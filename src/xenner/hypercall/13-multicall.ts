@@ -3,7 +3,7 @@ import { MAX_MULTICALL_ENTRIES } from '../../base/limits.js';
 import { E2BIG, EFAULT, EINVAL, ENOSYS } from '../abi/errno.js';
 import { __HYPERVISOR_iret, __HYPERVISOR_multicall, multicall_entry } from '../abi/xen.js';
 import type { Vcpu } from '../domain/vcpu.js';
-import { accessOk } from './addresses.js';
+import { addressOk } from '../mm/guest-list.js';
 import { type Hypercall, HypercallArgs } from './call.js';
 
 /** Makes one call by its number. */
@@ -21,7 +21,7 @@ function callEntry(vcpu: Vcpu, op: bigint, args: HypercallArgs, dispatch: Dispat
 }
 
 function callAll(vcpu: Vcpu, list: bigint, count: number, dispatch: Dispatch): number {
-  if (!accessOk(list)) return -EFAULT;
+  if (!addressOk(list)) return -EFAULT;
   if (count > MAX_MULTICALL_ENTRIES) return -E2BIG;
   const args = new HypercallArgs();
   for (let i = 0; i < count; i++) {

@@ -1,18 +1,12 @@
 /** do_iret (xen/arch/x86/pv/iret.c). native/monitor/hypercall.c does the same for calls that it serves itself. */
-import { type Gpa, gpa } from '../../kvm/guest-memory.js';
+import { gpa } from '../../kvm/guest-memory.js';
 import { iret_context, VGCF_in_syscall } from '../abi/arch-x86.js';
 import { SHUTDOWN_crash } from '../abi/sched.js';
 import { __HYPERVISOR_iret, VMASST_TYPE_architectural_iopl, vcpu_info } from '../abi/xen.js';
 import type { Vcpu } from '../domain/vcpu.js';
-import {
-  BLOCK_STACK_TOP,
-  BLOCK_VCPU_AREA,
-  blockOffset,
-  PENDING_SWAPGS,
-  regs,
-  vcpu_area,
-} from '../monitor/vcpu-area.js';
+import { PENDING_SWAPGS, regs } from '../monitor/vcpu-area.js';
 import type { Hypercall } from './call.js';
+import { registersOf } from './registers.js';
 
 const UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
 const EFLAGS_FIXED = 2n;
@@ -23,14 +17,6 @@ const IOPL_SHIFT = 12n;
 const EFLAGS_NOT_FROM_GUEST = 0x27000n;
 const RPL_USER = 3n;
 const SELECTOR = 0xffffn;
-
-/** Where the monitor keeps the registers of this call, if what it says can be true: on this vCPU's own stack. */
-function registersOf({ area, id }: Vcpu): Gpa | undefined {
-  const offset = Number(area.get('registers')) - blockOffset(id);
-  const lowest = BLOCK_VCPU_AREA + vcpu_area.size;
-  if (offset % 8 !== 0 || offset < lowest || offset > BLOCK_STACK_TOP - regs.size) return undefined;
-  return gpa(area.gpa - BLOCK_VCPU_AREA + offset);
-}
 
 function iretToGuest(vcpu: Vcpu): bigint {
   const { area, domain } = vcpu;

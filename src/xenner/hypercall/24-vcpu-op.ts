@@ -1,11 +1,14 @@
 /** do_vcpu_op (xen/common/domain.c) and arch_do_vcpu_op (xen/arch/x86/domain.c). */
-import { EEXIST, EFAULT, EINVAL, ENOENT, ENOSYS, ETIME } from '../abi/errno.js';
-import { SHUTDOWN_poweroff } from '../abi/sched.js';
+import { EFAULT, EINVAL, ENOENT, ENOSYS, ETIME } from '../abi/errno.js';
+import { SHUTDOWN_crash, SHUTDOWN_poweroff } from '../abi/sched.js';
 import * as abi from '../abi/vcpu.js';
 import { __HYPERVISOR_vcpu_op } from '../abi/xen.js';
 import type { Vcpu } from '../domain/vcpu.js';
 import type { Hypercall } from './call.js';
+import { nmiHandler } from './callbacks.js';
+import { bounceToKernel } from './registers.js';
 import { registerRunstateArea, registerTimeArea, registerVcpuInfo, runstate } from './vcpu-areas.js';
+import { initialise } from './vcpu-context.js';
 
 const MIN_PERIOD_NS = 1_000_000n;
 /** STIME_DELTA_MAX */
@@ -64,8 +67,20 @@ function stopSingleshotTimer(vcpu: Vcpu, _arg: bigint, current: Vcpu): number {
   return 0;
 }
 
+/**
+ * To the caller itself; no other vCPU can be reached in the middle of what it does. Without a handler the domain
+ * crashes, as it does on real Xen.
+ */
+function sendNmi(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
+  if (arg !== 0n) return -EINVAL;
+  if (vcpu !== current) return -ENOSYS;
+  const { address, maskEvents } = nmiHandler(vcpu);
+  if (address === 0n || !bounceToKernel(vcpu, address, maskEvents)) vcpu.domain.shutdown(SHUTDOWN_crash);
+  return 0;
+}
+
 const operations = new Map<number, Operation>([
-  [abi.VCPUOP_initialise, () => -EEXIST],
+  [abi.VCPUOP_initialise, initialise],
   [abi.VCPUOP_up, up],
   [abi.VCPUOP_down, down],
   [abi.VCPUOP_is_up, (vcpu) => (vcpu.online ? 1 : 0)],
@@ -76,6 +91,7 @@ const operations = new Map<number, Operation>([
   [abi.VCPUOP_set_singleshot_timer, setSingleshotTimer],
   [abi.VCPUOP_stop_singleshot_timer, stopSingleshotTimer],
   [abi.VCPUOP_register_vcpu_info, registerVcpuInfo],
+  [abi.VCPUOP_send_nmi, sendNmi],
   // Only a hardware domain whose vCPUs are pinned may know where they run.
   [abi.VCPUOP_get_physid, () => -EINVAL],
   [abi.VCPUOP_register_vcpu_time_memory_area, registerTimeArea],

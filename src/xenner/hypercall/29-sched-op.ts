@@ -6,7 +6,7 @@ import * as abi from '../abi/sched.js';
 import { __HYPERVISOR_sched_op, vcpu_info } from '../abi/xen.js';
 import type { Vcpu } from '../domain/vcpu.js';
 import { HOST_DOMID } from '../event-channels.js';
-import { accessOk } from './addresses.js';
+import { addressOk } from '../mm/guest-list.js';
 import type { Hypercall } from './call.js';
 
 const UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
@@ -56,7 +56,7 @@ function poll(vcpu: Vcpu, arg: bigint): number {
   const op = vcpu.guest.readStruct(abi.sched_poll, arg);
   if (op === undefined) return -EFAULT;
   if (op.nr_ports > MAX_POLL_PORTS) return -EINVAL;
-  if (!accessOk(op.ports)) return -EFAULT;
+  if (!addressOk(op.ports)) return -EFAULT;
   if (needsDelivery(vcpu)) return 0;
   const ports = portsToPoll(vcpu, op.ports, op.nr_ports);
   if (ports === undefined) return 0;

@@ -5,8 +5,8 @@ import * as abi from '../abi/physdev.js';
 import { __HYPERVISOR_physdev_op, DOMID_SELF } from '../abi/xen.js';
 import type { Vcpu } from '../domain/vcpu.js';
 import { HOST_DOMID } from '../event-channels.js';
+import { addressOk } from '../mm/guest-list.js';
 import { PGT_writable_page } from '../monitor/vcpu-area.js';
-import { accessOk } from './addresses.js';
 import type { Hypercall } from './call.js';
 
 type Operation = (vcpu: Vcpu, arg: bigint) => number;
@@ -36,7 +36,7 @@ function setIopl(vcpu: Vcpu, { iopl }: { iopl: number }): number {
 
 /** Programs may use the ports of the bitmap. None of them belongs to a domU, so there is nothing to remember. */
 function setIobitmap(_vcpu: Vcpu, op: { bitmap: bigint; nr_ports: number }): number {
-  return !accessOk(op.bitmap) || op.nr_ports > NR_PORTS ? -EINVAL : 0;
+  return !addressOk(op.bitmap) || op.nr_ports > NR_PORTS ? -EINVAL : 0;
 }
 
 function irqStatusQuery(vcpu: Vcpu, arg: bigint): number {

@@ -35,6 +35,13 @@ export function registerNmi(vcpu: Vcpu, address: bigint): number {
   return 0;
 }
 
+/** The NMI handler, and whether events are masked while it runs; an address of 0 is none. */
+export function nmiHandler(vcpu: Vcpu): { address: bigint; maskEvents: boolean } {
+  const traps = vcpu.area.words('traps');
+  const flags = Number((traps[TRAP_nmi * HANDLER_WORDS + 1]! >> 16n) & 0xffffn);
+  return { address: traps[TRAP_nmi * HANDLER_WORDS]!, maskEvents: (flags & TI_IF) !== 0 };
+}
+
 export function unregisterNmi(vcpu: Vcpu): void {
   vcpu.area.words('traps').fill(0n, TRAP_nmi * HANDLER_WORDS, (TRAP_nmi + 1) * HANDLER_WORDS);
 }

@@ -5,8 +5,8 @@ import { EFAULT, EINVAL } from '../abi/errno.js';
 import * as abi from '../abi/vcpu.js';
 import { vcpu_info, vcpu_time_info } from '../abi/xen.js';
 import type { Vcpu } from '../domain/vcpu.js';
+import { addressOk } from '../mm/guest-list.js';
 import { DIRECT_VA, PGT_writable_page } from '../monitor/vcpu-area.js';
-import { accessOk } from './addresses.js';
 
 const PAGE = 4096;
 const UPCALL_PENDING = vcpu_info.offsetof('evtchn_upcall_pending');
@@ -51,7 +51,7 @@ export function runstate(vcpu: Vcpu): Encodable<ReturnType<typeof abi.vcpu_runst
  */
 export function registerRunstateArea(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
   const op = current.guest.readStruct(abi.vcpu_register_runstate_memory_area, arg);
-  if (op === undefined || !accessOk(op.addr)) return -EFAULT;
+  if (op === undefined || !addressOk(op.addr)) return -EFAULT;
   vcpu.runstateArea = op.addr;
   current.guest.writeStruct(abi.vcpu_runstate_info, op.addr, { ...runstate(vcpu), time: [0n, 0n, 0n, 0n] });
   return 0;
@@ -63,7 +63,7 @@ export function registerRunstateArea(vcpu: Vcpu, arg: bigint, current: Vcpu): nu
  */
 export function registerTimeArea(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
   const op = current.guest.readStruct(abi.vcpu_register_time_memory_area, arg);
-  if (op === undefined || !accessOk(op.addr)) return -EFAULT;
+  if (op === undefined || !addressOk(op.addr)) return -EFAULT;
   const physical = current.guest.translate(op.addr, true);
   const inPage = physical >= 0 && physical % PAGE <= PAGE - vcpu_time_info.size && physical % 8 === 0;
   vcpu.timeArea = inPage ? BigInt(physical) : 0n;

@@ -2,7 +2,7 @@
 import { EFAULT, EINVAL, ENOMEM, EPERM } from '../../abi/errno.js';
 import * as abi from '../../abi/memory.js';
 import type { Vcpu } from '../../domain/vcpu.js';
-import { accessOk } from '../addresses.js';
+import { addressOk } from '../../mm/guest-list.js';
 import { checkTarget } from './domain-of.js';
 import { addressEnd, MAX_ORDER, setM2p, XEN_PFN_BYTES } from './frames.js';
 
@@ -24,7 +24,7 @@ function check(vcpu: Vcpu, { in: given, out, nr_exchanged: done }: Exchange): nu
   const frames = given.nr_extents << BigInt(given.extent_order);
   if (done > given.nr_extents || given.domid !== out.domid) return -EINVAL;
   if (frames !== out.nr_extents << BigInt(out.extent_order) || frames >> 64n !== 0n) return -EINVAL;
-  if (!accessOk(given.extent_start) || !accessOk(out.extent_start)) return -EFAULT;
+  if (!addressOk(given.extent_start) || !addressOk(out.extent_start)) return -EFAULT;
   if (addressEnd(out.mem_flags) === undefined) return -EINVAL;
   const error = checkTarget(vcpu.domain, given.domid);
   if (error !== 0) return error;

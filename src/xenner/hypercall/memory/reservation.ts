@@ -2,7 +2,7 @@
 import { MAX_MEMORY_OP_FRAMES } from '../../../base/limits.js';
 import * as abi from '../../abi/memory.js';
 import type { Vcpu } from '../../domain/vcpu.js';
-import { accessOk } from '../addresses.js';
+import { addressOk } from '../../mm/guest-list.js';
 import { isSelf } from './domain-of.js';
 import { addressEnd, MAX_ORDER, setM2p, XEN_PFN_BYTES } from './frames.js';
 
@@ -76,7 +76,7 @@ const steps: Readonly<Record<number, () => Step>> = {
 export function changeReservation(vcpu: Vcpu, op: number, start: number, arg: bigint): number {
   const r = vcpu.guest.readStruct(abi.xen_memory_reservation, arg);
   if (r === undefined || r.nr_extents > MAX_EXTENTS || start >= Number(r.nr_extents)) return start;
-  if (!isSelf(vcpu.domain, r.domid) || r.extent_order > MAX_ORDER || !accessOk(r.extent_start)) return start;
+  if (!isSelf(vcpu.domain, r.domid) || r.extent_order > MAX_ORDER || !addressOk(r.extent_start)) return start;
   const end = addressEnd(r.mem_flags);
   if (end === undefined) return start;
   // Populating on demand is for domains under construction.
