@@ -38,6 +38,7 @@ const GDT_L1 = gpa((XEN_MFN + 8) * PAGE);
 const VCPU_AREAS = (XEN_MFN + 16) * PAGE;
 const VCPU_AREA_BYTES = 2 * PAGE;
 export const GRANT_MFN = XEN_MFN + 128;
+export const PAGE_INFO = gpa((XEN_MFN + 200) * PAGE);
 
 export type TestVcpu = { -readonly [K in keyof Vcpu]: Vcpu[K] };
 export type TestDomain = { -readonly [K in keyof Domain]: Domain[K] };
@@ -64,6 +65,7 @@ export class Harness {
       area: new Area(this.memory, DOMAIN_AREA, domain_area),
       sharedInfo: SHARED_INFO,
       m2p: M2P,
+      pageInfo: PAGE_INFO,
       gdtL1: GDT_L1,
       grantFrames: { firstMfn: GRANT_MFN, count: 4 },
       vmAssist: 0n,
