@@ -28,6 +28,9 @@ Registry &registry() {
 
 } // namespace
 
+// Small pages: touching 120 MiB costs 70 ms here with them, 40 ms if the memory were private, and 300 ms with
+// huge ones, which a guest of that size never pays back. shmem gives huge pages only where the host's
+// settings ask for them.
 std::shared_ptr<GuestMapping> GuestMapping::create(uint64_t bytes, const char **failed) {
   *failed = "memfd_create";
   int fd = memfd_create("xenner-guest", MFD_CLOEXEC);

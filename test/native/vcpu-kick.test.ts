@@ -187,7 +187,7 @@ describe('setTimer', () => {
 
   it.each([
     ['later', 5, 40],
-    ['earlier', 400, 40],
+    ['earlier', 5000, 40],
   ])('moved %s fires at the new deadline only', (_name, first, second) => {
     const { vcpu } = spin();
     const begin = now();
@@ -196,7 +196,7 @@ describe('setTimer', () => {
     expect(vcpu.run()).toBe(VCPU_EXIT.KICK);
     const took = now() - begin;
     expect(took).toBeGreaterThanOrEqual(second * MS);
-    expect(took).toBeLessThan(350 * MS);
+    expect(took).toBeLessThan(4000 * MS);
   });
 
   it('fires each time in a row', () => {
