@@ -41,7 +41,15 @@ export function assemble(source: string): { code: Uint8Array; symbols: Map<strin
     writeFileSync(file('guest.s'), `${source}\n`);
     execFileSync('as', ['--64', '-o', file('guest.o'), file('guest.s')]);
     const link = (output: string, ...options: string[]) =>
-      execFileSync('ld', ['-e', '0', `-Ttext=0x${CODE.toString(16)}`, ...options, '-o', file(output), file('guest.o')]);
+      execFileSync('ld', [
+        '-e',
+        '0',
+        `-Ttext=0x${CODE.toString(16)}`,
+        ...options,
+        '-o',
+        file(output),
+        file('guest.o'),
+      ]);
     link('guest.elf');
     link('guest.bin', '--oformat=binary');
     const names = execFileSync('nm', [file('guest.elf')], { encoding: 'utf8' });
