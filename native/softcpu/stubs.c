@@ -56,12 +56,11 @@ uint8_t cpu_get_apic_tpr(DeviceState *apic) {
   return 0;
 }
 void cpu_set_apic_tpr(DeviceState *apic, uint8_t value) {}
-void qemu_set_irq(qemu_irq irq, int level) {}
 
-/* No FERR# and IGNNE# pins: x87 errors are exceptions (CR0.NE). The original reaches for the first of all CPUs. */
-void fpu_check_raise_ferr_irq(CPUX86State *env) {}
-void cpu_clear_ignne(void) {}
-void cpu_set_ignne(void) {}
+
+/* Only CR8 would. */
+void cpu_interrupt(CPUState *cs, int mask) {}
+void cpu_reset_interrupt(CPUState *cs, int mask) {}
 
 int cpu_asidx_from_attrs(CPUState *cs, MemTxAttrs attrs) {
   return 0;
@@ -69,8 +68,6 @@ int cpu_asidx_from_attrs(CPUState *cs, MemTxAttrs attrs) {
 bool qemu_cpu_is_self(CPUState *cs) {
   return true;
 }
-void cpu_interrupt(CPUState *cs, int mask) {}
-void cpu_reset_interrupt(CPUState *cs, int mask) {}
 
 /* RDRAND. */
 int qemu_guest_getrandom(void *buffer, size_t length, Error **errp) {
@@ -88,12 +85,8 @@ UNREACHABLE(void, start_exclusive, void)
 UNREACHABLE(void, end_exclusive, void)
 UNREACHABLE(void, cpu_io_recompile, CPUState *cs, uintptr_t retaddr)
 UNREACHABLE(void *, g_memdup, const void *memory, guint size)
-UNREACHABLE(void, do_smm_enter, X86CPU *cpu)
-UNREACHABLE(void, do_cpu_sipi, X86CPU *cpu)
-UNREACHABLE(void, do_vmexit, CPUX86State *env)
-UNREACHABLE(int, cpu_get_pic_interrupt, CPUX86State *env)
-UNREACHABLE(int, x86_cpu_pending_interrupt, CPUState *cs, int request)
-UNREACHABLE(void, apic_poll_irq, DeviceState *apic)
+UNREACHABLE(void, handle_even_inj, CPUX86State *env, int vector, int is_int, int error_code, int is_hw,
+            int rm)
 UNREACHABLE(uint32_t, x86_ldl_phys, CPUState *cs, hwaddr address)
 UNREACHABLE(void, x86_stl_phys, CPUState *cs, hwaddr address, uint32_t value)
 UNREACHABLE(void, x86_stq_phys, CPUState *cs, hwaddr address, uint64_t value)
