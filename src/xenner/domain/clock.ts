@@ -85,8 +85,8 @@ export class SystemClock {
     this.#origin = now;
   }
 
-  /** Writes the domain area's copy, for the monitor, and those of the vCPUs; versions are odd while a copy changes. */
-  publish(memory: GuestMemory, area: DomainArea, vcpuInfos: readonly Gpa[], timeOffset: number): void {
+  /** Writes the domain area's copy, for the monitor, and each vcpu_time_info; versions are odd while a copy changes. */
+  publish(memory: GuestMemory, area: DomainArea, timeInfos: readonly Gpa[]): void {
     const version = (area.low('tsc_version') + 1) >>> 0;
     area.setLow('tsc_version', version);
     area.set('tsc_timestamp', this.#origin.tsc);
@@ -94,7 +94,7 @@ export class SystemClock {
     area.setLow('tsc_to_system_mul', this.#scale.mul);
     area.set('tsc_shift', BigInt.asUintN(64, BigInt(this.#scale.shift)));
     area.setLow('tsc_version', (version + 1) >>> 0);
-    for (const info of vcpuInfos) this.#writeTimeInfo(memory, gpa(info + timeOffset));
+    for (const at of timeInfos) this.#writeTimeInfo(memory, at);
   }
 
   /** The wall clock when system time was 0 (shared_info.wc_*). */

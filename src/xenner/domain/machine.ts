@@ -191,12 +191,11 @@ export class Machine implements Domain {
   }
 
   #publishTime(): void {
-    this.clock.publish(
-      this.memory,
-      this.area,
-      this.vcpus.map((vcpu) => vcpu.vcpuInfo),
-      TIME_OFFSET,
-    );
+    const timeInfos = this.vcpus.flatMap(({ vcpuInfo, timeArea }) => {
+      const first = gpa(vcpuInfo + TIME_OFFSET);
+      return timeArea === undefined ? [first] : [first, timeArea];
+    });
+    this.clock.publish(this.memory, this.area, timeInfos);
   }
 
   #build(config: CompleteConfig): StartOfDay {

@@ -33,7 +33,7 @@ export class VcpuLoop implements Vcpu {
   online = true;
   polling = false;
   runstateArea = 0n;
-  timeArea = 0n;
+  timeArea: Gpa | undefined;
 
   #end: VcpuEnd | undefined;
   readonly #args = new HypercallArgs();

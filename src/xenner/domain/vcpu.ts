@@ -25,8 +25,8 @@ export interface Vcpu {
   periodNs: number;
   /** What the guest sees of its own time: VCPUOP_register_runstate_memory_area, a guest linear address; 0n is none. */
   runstateArea: bigint;
-  /** Physical address of VCPUOP_register_vcpu_time_memory_area, kept like vcpu_info's time; 0n is none. */
-  timeArea: bigint;
+  /** VCPUOP_register_vcpu_time_memory_area: kept like vcpu_info's time, in a page that is held as a writable one. */
+  timeArea: Gpa | undefined;
 
   /** Has registers to start with: the first vCPU, or after VCPUOP_initialise. */
   initialised: boolean;

@@ -8,6 +8,7 @@ import { HOST_DOMID } from '../event-channels.js';
 import { addressOk } from '../mm/guest-list.js';
 import { PGT_writable_page } from '../monitor/vcpu-area.js';
 import type { Hypercall } from './call.js';
+import { holdWritable } from './vcpu-areas.js';
 
 type Operation = (vcpu: Vcpu, arg: bigint) => number;
 
@@ -51,8 +52,7 @@ function irqStatusQuery(vcpu: Vcpu, arg: bigint): number {
 function eoiMap(vcpu: Vcpu, { gmfn }: { gmfn: bigint }): number {
   const { domain } = vcpu;
   const mfn = Number(gmfn);
-  if (gmfn >= domain.nrPages || !domain.pages.isOwned(mfn)) return -EINVAL;
-  if (domain.pages.getPageType(vcpu, mfn, PGT_writable_page) !== 0) return -EINVAL;
+  if (!holdWritable(vcpu, mfn)) return -EINVAL;
   if (domain.pirqEoiMfn !== undefined) {
     domain.pages.putPageType(vcpu, mfn, PGT_writable_page);
     return -EBUSY;

@@ -1,6 +1,6 @@
 /** Memory of the guest's own that it tells Xen to keep something in, a vCPU at a time (xen/common/domain.c). */
 import type { Encodable } from '../../base/layout.js';
-import { gpa } from '../../kvm/guest-memory.js';
+import { type Gpa, gpa } from '../../kvm/guest-memory.js';
 import { EFAULT, EINVAL } from '../abi/errno.js';
 import * as abi from '../abi/vcpu.js';
 import { vcpu_info, vcpu_time_info } from '../abi/xen.js';
@@ -15,17 +15,27 @@ const TIME = vcpu_info.offsetof('time');
 const ALL_PORTS = 0xffffffff_ffffffffn;
 /** Event bits are set with atomic operations, which need this much. */
 const VCPU_INFO_ALIGN = 8;
+const TIME_ALIGN = 8;
+
+function frameOf(address: Gpa): number {
+  return Math.floor(address / PAGE);
+}
+
+/** get_page_and_type: keeps a frame of the guest's from becoming a page table while Xen writes to it. */
+export function holdWritable(vcpu: Vcpu, mfn: number): boolean {
+  const { pages, nrPages } = vcpu.domain;
+  if (!(mfn < nrPages) || !pages.isOwned(mfn)) return false;
+  return pages.getPageType(vcpu, mfn, PGT_writable_page) === 0;
+}
 
 /** map_vcpu_info: the vcpu_info moves to a place of the guest's choice, once. */
 export function registerVcpuInfo(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
   const op = current.guest.readStruct(abi.vcpu_register_vcpu_info, arg);
   if (op === undefined) return -EFAULT;
-  const { memory, pages, nrPages } = vcpu.domain;
+  const { memory } = vcpu.domain;
   if (op.offset > PAGE - vcpu_info.size || op.offset % VCPU_INFO_ALIGN !== 0) return -EINVAL;
   if (vcpu.vcpuInfoMoved || (vcpu !== current && vcpu.online)) return -EINVAL;
-  if (op.mfn >= nrPages || !pages.isOwned(Number(op.mfn))) return -EINVAL;
-  // The reference keeps the page from becoming a page table while Xen writes to it.
-  if (pages.getPageType(current, Number(op.mfn), PGT_writable_page) !== 0) return -EINVAL;
+  if (!holdWritable(current, Number(op.mfn))) return -EINVAL;
   const at = gpa(Number(op.mfn) * PAGE + op.offset);
   memory.copyIn(at, memory.copyOut(vcpu.vcpuInfo, vcpu_info.size));
   vcpu.vcpuInfo = at;
@@ -64,12 +74,13 @@ export function registerRunstateArea(vcpu: Vcpu, arg: bigint, current: Vcpu): nu
 export function registerTimeArea(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
   const op = current.guest.readStruct(abi.vcpu_register_time_memory_area, arg);
   if (op === undefined || !addressOk(op.addr)) return -EFAULT;
-  const physical = current.guest.translate(op.addr, true);
-  const inPage = physical >= 0 && physical % PAGE <= PAGE - vcpu_time_info.size && physical % 8 === 0;
-  vcpu.timeArea = inPage ? BigInt(physical) : 0n;
-  if (inPage) {
-    const { memory } = vcpu.domain;
-    memory.copyIn(gpa(physical), memory.copyOut(gpa(vcpu.vcpuInfo + TIME), vcpu_time_info.size));
-  }
+  const { memory, pages } = vcpu.domain;
+  if (vcpu.timeArea !== undefined) pages.putPageType(current, frameOf(vcpu.timeArea), PGT_writable_page);
+  vcpu.timeArea = undefined;
+  const at = current.guest.translate(op.addr, true);
+  if (at < 0 || at % TIME_ALIGN !== 0 || at % PAGE > PAGE - vcpu_time_info.size) return 0;
+  if (!holdWritable(current, frameOf(gpa(at)))) return 0;
+  memory.copyIn(gpa(at), memory.copyOut(gpa(vcpu.vcpuInfo + TIME), vcpu_time_info.size));
+  vcpu.timeArea = gpa(at);
   return 0;
 }

@@ -34,7 +34,7 @@ function guestReads(tsc: bigint): number {
 }
 
 function publish(): void {
-  clock.publish(memory, area, [INFO], TIME_OFFSET);
+  clock.publish(memory, area, [gpa(INFO + TIME_OFFSET)]);
 }
 
 describe('system time', () => {

@@ -135,7 +135,7 @@ export class Harness {
       polling: false,
       periodNs: 0,
       runstateArea: 0n,
-      timeArea: 0n,
+      timeArea: undefined,
     } as TestVcpu;
   }
 
