@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# run.sh KERNEL [VCPUS]: boots one PV kernel as dom0 on real Xen and prints what it wrote on the console, from its
+# run.sh KERNEL: boots one PV kernel as dom0 on real Xen and prints what it wrote on the console, from its
 # first "--- " line, then how Xen says that the domain ended: "[poweroff]", "[reboot]", "[crash]", ...
 # XENNER_ORACLE_LOG=FILE keeps the whole serial console, Xen's own lines included.
 set -euo pipefail
 
 kernel=$1
-vcpus=${2:-1}
 here=$(dirname "$(readlink -f "$0")")
 cache=$("$here/fetch.sh")
 qemu_root="$cache/root"
@@ -22,13 +21,13 @@ cleanup() {
 trap cleanup EXIT
 
 # Xen says nothing of guests (guest_loglvl=none), so none of its lines falls between two of the kernel's.
-xen_line="console=com1 com1=115200,8n1 dom0_mem=64M dom0_max_vcpus=$vcpus noreboot loglvl=warning"
+xen_line="console=com1 com1=115200,8n1 dom0_mem=64M dom0_max_vcpus=1 noreboot loglvl=warning"
 xen_line="$xen_line guest_loglvl=${XENNER_ORACLE_GUEST_LOG:-none} serial_tx_buffer=1M"
 
 LD_LIBRARY_PATH="$qemu_root/usr/lib/x86_64-linux-gnu" \
   QEMU_MODULE_DIR="$qemu_root/usr/lib/x86_64-linux-gnu/qemu" timeout "$limit" \
   "$qemu_root/usr/bin/qemu-system-x86_64" -L "$qemu_root/usr/share/qemu" -L "$qemu_root/usr/share/seabios" \
-  -accel tcg -cpu max -smp "$vcpus" -m 256 -display none -nodefaults -no-reboot -vga none \
+  -accel tcg -cpu max -m 256 -display none -nodefaults -no-reboot -vga none \
   -kernel "$cache/xen" -append "$xen_line" -initrd "$kernel" -serial stdio </dev/null \
   >"$fifo_dir/serial" 2>"$fifo_dir/stderr" &
 qemu_pid=$!

@@ -74,10 +74,14 @@ void catch_iret(const struct regs *context, ulong vgcf, struct regs *regs) {
   vcpu->evtchn_upcall_mask = mask;
 }
 
-void catch_user(void (*fn)(ulong), ulong arg, struct regs *regs) {
+void set_user_return(void) {
   extern uint8_t user_stack_page[];
   ulong *top = (ulong *)(user_stack_page + PAGE_SIZE);
   top[-1] = user_address((void *)user_return);
+}
+
+void catch_user(void (*fn)(ulong), ulong arg, struct regs *regs) {
+  set_user_return();
   struct regs context = {.rip = user_address((void *)fn),
                          .cs = FLAT_USER_CS64,
                          .rflags = X86_EFLAGS_IF | 2,

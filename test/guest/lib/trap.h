@@ -87,6 +87,8 @@ static inline ulong read_rflags(void) {
 bool catch_kernel(void (*fn)(ulong), ulong arg, struct regs *regs);
 /* Runs fn(arg), which must be a STUB or .user.text, in ring 3. Returning is RETURN_VECTOR. */
 void catch_user(void (*fn)(ulong), ulong arg, struct regs *regs);
+/* Puts the way back on top of the ring-3 stack: a context that starts at USER_STACK_TOP - 8 may return. */
+void set_user_return(void);
 /* Sees each trap within a catch first; returning true resumes it. */
 extern bool (*catch_hook)(struct regs *regs);
 /* The same, but the hook sees each trap first and resumes it by returning true. */

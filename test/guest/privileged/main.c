@@ -33,7 +33,6 @@ STUB(i_cr0, "mov %cr0, %rax");
 STUB(i_cr2, "mov %cr2, %rax");
 STUB(i_cr3, "mov %cr3, %rax");
 STUB(i_cr4, "mov %cr4, %rax");
-STUB(i_cr1, ".byte 0x0f, 0x20, 0xc8");
 STUB(i_dr0, "mov %db0, %rax");
 STUB(i_dr7, "mov %db7, %rax");
 STUB(i_popf_if, "pushfq; andl $~0x200, (%rsp); popfq; pushfq; pop %rax");
@@ -62,7 +61,6 @@ static const struct instruction always[] = {
     {"rdmsr EFER", i_rdmsr_efer, NO_TRAP, GP},
     {"wrmsr of no register", i_wrmsr_bad, GP, GP},
     {"read cr0", i_cr0, NO_TRAP, GP},
-    {"read cr1", i_cr1, UD, UD},
     {"read cr2", i_cr2, NO_TRAP, GP},
     {"read cr3", i_cr3, NO_TRAP, GP},
     {"read cr4", i_cr4, NO_TRAP, GP},
