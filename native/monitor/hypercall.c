@@ -125,8 +125,10 @@ static s64 fast_event_channel_op(struct vcpu_area *v, const u64 *args) {
   shared_info_t *s = shared_info();
   if (s->evtchn_pending[port / 64] >> (port % 64) & 1) return LEAVE_TO_HYPERVISOR;
   __atomic_fetch_and(&s->evtchn_mask[port / 64], ~(1ul << (port % 64)), __ATOMIC_SEQ_CST);
-  if (s->evtchn_pending[port / 64] >> (port % 64) & 1) return LEAVE_TO_HYPERVISOR;
-  return 0;
+  if (!(s->evtchn_pending[port / 64] >> (port % 64) & 1)) return 0;
+  /* It came between the two looks: the hypervisor must find the port masked to see that there is something to do. */
+  __atomic_fetch_or(&s->evtchn_mask[port / 64], 1ul << (port % 64), __ATOMIC_SEQ_CST);
+  return LEAVE_TO_HYPERVISOR;
 fault:
   return -XEN_EFAULT;
 }

@@ -11,6 +11,7 @@ import {
   GuestMemory,
   gpa,
 } from '../../kvm/index.js';
+import { GNTTAB_RESERVED_CONSOLE } from '../abi/grant-table.js';
 import { shared_info, vcpu_info } from '../abi/xen.js';
 import { buildGuest, type StartOfDay } from '../builder/build.js';
 import { checkCmdline, checkMemoryMiB } from '../builder/guest-options.js';
@@ -110,6 +111,7 @@ export class Machine implements Domain {
     this.grants = new GrantTable(this);
     this.freeFrames = new FreeFrames(this);
     this.start = this.#build(config);
+    this.grants.seed(GNTTAB_RESERVED_CONSOLE, this.start.consolePfn);
     const error = this.pages.pinInitialTables(this.start.ptBase.gpa / PAGE);
     if (error !== 0) throw new Error(`the initial page tables do not validate: ${error}`);
     this.#prepareVcpu(image, config.fastPaths);
