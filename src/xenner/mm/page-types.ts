@@ -113,7 +113,7 @@ export class PageTypes {
 
   /** get_page_and_type: a reference to a frame as a table, a descriptor page or a writable page. */
   getPageType(v: Pending, mfn: number, type: number): number {
-    if (type === PGT_writable_page) return this.#getWritable(mfn);
+    if (type === PGT_writable_page) return this.isOwned(mfn) ? this.#getWritable(mfn) : -EINVAL;
     if (mfn >= this.nrPages) return -EINVAL;
     const info = this.#info.low(mfn);
     if ((info & (PGC_xen | PGC_shared)) !== 0) return -EINVAL;
@@ -132,8 +132,9 @@ export class PageTypes {
   }
 
   putPageType(v: Pending, mfn: number, type: number): void {
-    if (type === PGT_writable_page) this.#putWritable(mfn);
-    else this.#putType(v, mfn, type, false);
+    if (type === PGT_writable_page) {
+      if (this.isOwned(mfn)) this.#putWritable(mfn);
+    } else this.#putType(v, mfn, type, false);
   }
 
   pin(v: Pending, mfn: number, type: number): number {
@@ -153,7 +154,7 @@ export class PageTypes {
     const info = this.#info.low(mfn);
     if ((info & PGT_pinned) === 0) return -EINVAL;
     this.#info.setLow(mfn, info & ~PGT_pinned);
-    this.putPageType(v, mfn, info & PGT_type_mask);
+    this.#putType(v, mfn, info & PGT_type_mask, false);
     return 0;
   }
 
