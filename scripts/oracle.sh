@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-update= show=
+update=''
+show=''
 names=()
 for arg in "$@"; do
   case "$arg" in
@@ -41,6 +42,7 @@ one() {
 }
 export -f one
 # Two at a time: each is one busy CPU.
+# shellcheck disable=SC2016
 printf '%s\n' "${names[@]}" | xargs -P 2 -I{} bash -c 'one "$1" "$2"' _ {} "$out"
 
 passed=0 failed=0

@@ -12,7 +12,7 @@ limit="${XENNER_ORACLE_SECONDS:-120}"
 log=$(mktemp)
 fifo_dir=$(mktemp -d)
 mkfifo "$fifo_dir/serial"
-qemu_pid=
+qemu_pid=''
 cleanup() {
   [ -z "$qemu_pid" ] || kill "$qemu_pid" 2>/dev/null || true
   [ -z "${XENNER_ORACLE_LOG:-}" ] || cp "$log" "$XENNER_ORACLE_LOG"
@@ -33,7 +33,7 @@ LD_LIBRARY_PATH="$qemu_root/usr/lib/x86_64-linux-gnu" \
 qemu_pid=$!
 
 # Reads until Xen reports the end of dom0, which it does for every way a domain can end; then QEMU is not needed.
-ended=
+ended=''
 while IFS= read -r line || [ -n "$line" ]; do
   printf '%s\n' "$line"
   case "$line" in
