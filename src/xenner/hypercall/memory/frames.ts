@@ -1,12 +1,13 @@
 /** What the operations that move frames share. */
+import { gpa } from '../../../kvm/guest-memory.js';
 import type { Domain } from '../../domain/domain-state.js';
 
 /** CONFIG_DOMU_MAX_ORDER: the largest extent of a domU is 2 MiB. */
 export const MAX_ORDER = 9;
 export const XEN_PFN_BYTES = 8;
+export const M2P_ENTRY_BYTES = 8;
 const PAGE_SHIFT = 12;
 const ADDRESS_BITS_MASK = 0xff;
-const LOW_HALF = 0xffffffffn;
 const INVALID_M2P_ENTRY = (1n << 64n) - 1n;
 
 /** XENMEMF_address_bits: the first frame that is too high, or undefined for a limit that no frame is below. */
@@ -16,10 +17,10 @@ export function addressEnd(memFlags: number): number | undefined {
   return bits <= PAGE_SHIFT ? undefined : 2 ** (bits - PAGE_SHIFT);
 }
 
-/** `count` frames are `gpfn` and the following ones to the guest; undefined: none of its frames. */
-export function setM2p({ pages }: Domain, mfn: number, count: number, gpfn: bigint | undefined): void {
+/** `count` of the guest's frames are `gpfn` and the following ones to it; undefined: none of its own any more. */
+export function setM2p({ memory, m2p }: Domain, mfn: number, count: number, gpfn: bigint | undefined): void {
   for (let i = 0; i < count; i++) {
     const entry = gpfn === undefined ? INVALID_M2P_ENTRY : BigInt.asUintN(64, gpfn + BigInt(i));
-    pages.setM2p(mfn + i, Number(entry & LOW_HALF), Number(entry >> 32n));
+    memory.writeU64(gpa(m2p + (mfn + i) * M2P_ENTRY_BYTES), entry);
   }
 }

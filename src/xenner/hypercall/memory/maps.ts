@@ -6,12 +6,11 @@ import { EFAULT, EINVAL } from '../../abi/errno.js';
 import * as abi from '../../abi/memory.js';
 import { shared_info } from '../../abi/xen.js';
 import type { Vcpu } from '../../domain/vcpu.js';
-import { XEN_PFN_BYTES } from './frames.js';
+import { M2P_ENTRY_BYTES, XEN_PFN_BYTES } from './frames.js';
 
 const PAGE = 4096;
 /** The table is mapped, and its frames are told, in pieces of this size. */
 const M2P_PIECE_BYTES = 2 * 1024 * 1024;
-const M2P_ENTRY_BYTES = 8;
 const MAX_PFN = shared_info.offsetof('arch.max_pfn');
 
 /** One piece of RAM, from 0. */
