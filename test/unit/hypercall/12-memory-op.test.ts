@@ -8,7 +8,6 @@ import {
   EDOM,
   EFAULT,
   EINVAL,
-  ENOMEM,
   ENOSYS,
   EOPNOTSUPP,
   EPERM,
@@ -28,43 +27,13 @@ import {
   UNMAPPED_VA,
 } from './guest.js';
 import { DOMID, L1_MFN, NR_PAGES, TOTAL_PAGES, va } from './harness.js';
+import { change, decrease, INVALID, list, m2p, readList } from './memory-guest.js';
 
 const { open, closeAll } = guests();
 afterEach(closeAll);
 
-const INVALID = 2n ** 64n - 1n;
 const { XENMEM_decrease_reservation: DECREASE, XENMEM_increase_reservation: INCREASE } = abi;
 const { XENMEM_populate_physmap: POPULATE } = abi;
-
-/** A list of 64-bit numbers in guest memory. */
-function list(guest: Guest, values: readonly (number | bigint)[]): bigint {
-  const at = guest.room(values.length * 8);
-  values.forEach((value, i) => {
-    guest.vcpus[0]!.guest.writeU64(at + BigInt(i * 8), BigInt(value));
-  });
-  return at;
-}
-
-function readList(guest: Guest, at: bigint, count: number): number[] {
-  return Array.from({ length: count }, (_, i) => Number(guest.vcpus[0]!.guest.readU64(at + BigInt(i * 8))));
-}
-
-function m2p(guest: Guest, mfn: number): bigint {
-  return guest.memory.readU64(gpa(guest.domain.m2p + mfn * 8));
-}
-
-type Reservation = Partial<ReturnType<typeof abi.xen_memory_reservation.decode>>;
-
-function change(guest: Guest, op: number, reservation: Reservation, start = 0): number {
-  const arg = guest.put(abi.xen_memory_reservation, { domid: DOMID_SELF, ...reservation });
-  return guest.result(memory_op, [op | (start << 6), arg]);
-}
-
-/** Frames as extents of some order; returns how many were done. */
-function decrease(guest: Guest, mfns: readonly (number | bigint)[], more: Reservation = {}): number {
-  const extents = { extent_start: list(guest, mfns), nr_extents: BigInt(mfns.length) };
-  return change(guest, DECREASE, { ...extents, ...more });
-}
 
 describe('decrease_reservation', () => {
   it('makes frames unusable, and the reservation smaller', () => {
@@ -232,136 +201,6 @@ describe('increase_reservation and populate_physmap', () => {
     expect(change(guest, POPULATE, { extent_start: at, nr_extents: 1n, mem_flags })).toBe(0);
     expect(change(guest, POPULATE, { extent_start: UNMAPPED_VA, nr_extents: 1n })).toBe(0);
     expect(guest.domain.freeFrames.count).toBe(1);
-  });
-});
-
-describe('exchange', () => {
-  interface Side {
-    mfns: readonly (number | bigint)[];
-    order?: number;
-    more?: Reservation;
-  }
-  function exchange(guest: Guest, given: Side, wanted: Side, done = 0n) {
-    const side = ({ mfns, order = 0, more = {} }: Side) => ({
-      extent_start: list(guest, mfns),
-      nr_extents: BigInt(mfns.length),
-      extent_order: order,
-      domid: DOMID_SELF,
-      ...more,
-    });
-    const out = side(wanted);
-    const arg = guest.put(abi.xen_memory_exchange, { in: side(given), out, nr_exchanged: done });
-    const result = guest.result(memory_op, [abi.XENMEM_exchange, arg]);
-    const exchanged = Number(guest.get(abi.xen_memory_exchange, arg).nr_exchanged);
-    const mfns = wanted.more === undefined ? readList(guest, out.extent_start, wanted.mfns.length) : [];
-    return { result, exchanged, mfns };
-  }
-  const row = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
-
-  it('joins single frames to an extent', () => {
-    const guest = open();
-    expect(exchange(guest, { mfns: row(FREE + 8, 8) }, { mfns: [300], order: 3 })).toEqual({
-      result: 0,
-      exchanged: 8,
-      mfns: [FREE + 8],
-    });
-    expect([m2p(guest, FREE + 8), m2p(guest, FREE + 15)]).toEqual([300n, 307n]);
-    expect([guest.domain.freeFrames.count, guest.domain.pages.isOwned(FREE + 8)]).toEqual([0, true]);
-  });
-  it('splits an extent', () => {
-    const guest = open();
-    expect(exchange(guest, { mfns: [FREE], order: 2 }, { mfns: [9, 8, 7, 6] })).toEqual({
-      result: 0,
-      exchanged: 1,
-      mfns: row(FREE, 4),
-    });
-    expect(row(FREE, 4).map((mfn) => Number(m2p(guest, mfn)))).toEqual([9, 8, 7, 6]);
-  });
-  it('gives other frames where some are free, and keeps those that came', () => {
-    const guest = open();
-    decrease(guest, row(FREE, 4));
-    expect(
-      exchange(guest, { mfns: [FREE + 100, FREE + 200, FREE + 300, FREE + 400] }, { mfns: [1], order: 2 }),
-    ).toEqual({
-      result: 0,
-      exchanged: 4,
-      mfns: [FREE],
-    });
-    expect([guest.domain.freeFrames.count, guest.domain.pages.isOwned(FREE + 100)]).toEqual([4, false]);
-    expect(m2p(guest, FREE + 100)).toBe(INVALID);
-  });
-  it('changes nothing of a chunk that fails, and tells which it was', () => {
-    const guest = open();
-    guest.domain.pages.setM2p(FREE + 3, 33, 0);
-    const scattered = [...row(FREE, 2), FREE + 3, FREE + 9];
-    expect(exchange(guest, { mfns: scattered }, { mfns: [5, 6], order: 1 })).toEqual({
-      result: -ENOMEM,
-      exchanged: 2,
-      mfns: [FREE, 6],
-    });
-    expect([
-      guest.domain.freeFrames.count,
-      guest.domain.pages.isOwned(FREE + 9),
-      m2p(guest, FREE + 3),
-    ]).toEqual([0, true, 33n]);
-  });
-  it('goes on where it was interrupted', () => {
-    const guest = open();
-    const given = { mfns: [INVALID, FREE + 1] };
-    expect(exchange(guest, given, { mfns: [1, 2] }, 1n)).toEqual({
-      result: 0,
-      exchanged: 2,
-      mfns: [1, FREE + 1],
-    });
-    expect(exchange(guest, given, { mfns: [1, 2] }, 2n)).toEqual({ result: 0, exchanged: 2, mfns: [1, 2] });
-  });
-  const refused: Array<[string, Side, Side, number]> = [
-    ['a frame in use', { mfns: [100] }, { mfns: [1] }, -EINVAL],
-    ['a frame of Xen', { mfns: [NR_PAGES] }, { mfns: [1] }, -EINVAL],
-    ['a frame beyond numbers', { mfns: [INVALID] }, { mfns: [1] }, -EINVAL],
-    ['a frame twice', { mfns: [FREE, FREE] }, { mfns: [1], order: 1 }, -EINVAL],
-    ['unequal sizes', { mfns: [FREE] }, { mfns: [1], order: 1 }, -EINVAL],
-    [
-      'sizes that wrap',
-      { mfns: [FREE], more: { nr_extents: 2n ** 63n }, order: 1 },
-      { mfns: [1], more: { nr_extents: 2n ** 63n }, order: 1 },
-      -EINVAL,
-    ],
-    ['too large an extent', { mfns: [FREE] }, { mfns: [1], order: 10 }, -EPERM],
-    [
-      'more than it has',
-      { mfns: [FREE], more: { nr_extents: 2n ** 40n } },
-      { mfns: [1], more: { nr_extents: 2n ** 40n } },
-      -ENOMEM,
-    ],
-    ['two domains', { mfns: [FREE], more: { domid: 3 } }, { mfns: [1] }, -EINVAL],
-    ['domain 0', { mfns: [FREE], more: { domid: 0 } }, { mfns: [1], more: { domid: 0 } }, -EPERM],
-    ['nobody', { mfns: [FREE], more: { domid: 3 } }, { mfns: [1], more: { domid: 3 } }, -ESRCH],
-    [
-      'a list in the hole',
-      { mfns: [FREE], more: { extent_start: 0xffff800000000000n } },
-      { mfns: [1] },
-      -EFAULT,
-    ],
-    [
-      'a list that is not there',
-      { mfns: [FREE], more: { extent_start: UNMAPPED_VA } },
-      { mfns: [1] },
-      -EFAULT,
-    ],
-    [
-      'an answer that cannot be written',
-      { mfns: [FREE] },
-      { mfns: [1], more: { extent_start: READ_ONLY_VA } },
-      -EFAULT,
-    ],
-    ['an address limit of nothing', { mfns: [FREE] }, { mfns: [1], more: { mem_flags: 5 } }, -EINVAL],
-    ['an address limit below all', { mfns: [FREE] }, { mfns: [1], more: { mem_flags: 20 } }, -ENOMEM],
-  ];
-  it.each(refused)('refuses %s', (_name, given, wanted, expected) => {
-    const guest = open();
-    expect(exchange(guest, given, wanted).result).toBe(expected);
-    expect([guest.domain.freeFrames.count, guest.domain.pages.isOwned(FREE)]).toEqual([0, true]);
   });
 });
 
