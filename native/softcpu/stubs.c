@@ -57,7 +57,6 @@ uint8_t cpu_get_apic_tpr(DeviceState *apic) {
 }
 void cpu_set_apic_tpr(DeviceState *apic, uint8_t value) {}
 
-
 /* Only CR8 would. */
 void cpu_interrupt(CPUState *cs, int mask) {}
 void cpu_reset_interrupt(CPUState *cs, int mask) {}

@@ -174,3 +174,16 @@ struct frame guest_run(struct guest *guest) {
 void guest_resume(struct guest *guest) {
   guest_set_rip(guest, AT(guest_trap_exit));
 }
+
+struct frame guest_run_at(struct guest *guest, const char *label, int ring) {
+  guest_set_ring(guest, ring);
+  guest_set_rip(guest, AT(label));
+  return guest_run(guest);
+}
+
+void guest_set_gpr(struct guest *guest, int gpr, uint64_t value) {
+  softcpu_gpr(guest->cpu)[gpr] = value;
+}
+uint64_t guest_gpr(struct guest *guest, int gpr) {
+  return softcpu_gpr(guest->cpu)[gpr];
+}

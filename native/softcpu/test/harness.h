@@ -54,7 +54,7 @@ struct guest {
   const char *test; /* for messages */
 };
 
-#define GUEST_SYMBOL(name) extern const char name[]
+#define LABEL(name) extern const char name[]
 extern const char guest_begin[], guest_end[], guest_vectors[], guest_trap_exit[];
 /* Where a label of guests.S is in the guest. */
 #define AT(label) (GUEST_CODE + (uint64_t)((label)-guest_begin))
@@ -77,8 +77,23 @@ struct frame guest_run(struct guest *guest);
 /* Returns from the trap that guest_run() has given. */
 void guest_resume(struct guest *guest);
 
+/* Runs the label in a ring to the next exit. */
+struct frame guest_run_at(struct guest *guest, const char *label, int ring);
+void guest_set_gpr(struct guest *guest, int gpr, uint64_t value);
+uint64_t guest_gpr(struct guest *guest, int gpr);
+
 /* An IDT gate: type 0xe interrupt gate, 0xf trap gate; ist 0..7; present or not. */
 void guest_set_gate(struct guest *guest, int vector, int type, int dpl, int ist, bool present);
+
+enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11 };
+
+/* A test; the tables of all files are put together in main.c. */
+struct test {
+  const char *name;
+  void (*run)(void);
+};
+extern const struct test exception_tests[], interrupt_tests[], system_tests[], debug_tests[], memory_tests[],
+    life_tests[], hostile_tests[];
 
 extern int failures;
 #define CHECK(condition) check(condition, #condition, __FILE__, __LINE__)

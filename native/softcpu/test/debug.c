@@ -1,0 +1,154 @@
+/* Single steps, breakpoints and watchpoints (Intel SDM vol. 3, chapter 17). */
+#include "harness.h"
+
+LABEL(code_steps);
+LABEL(code_step1);
+LABEL(code_step2);
+LABEL(code_step3);
+LABEL(code_iretq_frame);
+LABEL(code_watched);
+LABEL(code_watched_1);
+LABEL(code_watched_2);
+LABEL(code_watched_3);
+LABEL(code_syscall);
+LABEL(code_syscall_entry);
+LABEL(code_out);
+LABEL(code_out_end);
+LABEL(code_add);
+LABEL(code_add_end);
+
+enum { TF = 0x100, IF = 0x200, RF = 1 << 16, DR6_BS = 1 << 14 };
+
+static softcpu_state get(struct guest *guest) {
+  softcpu_state state;
+  softcpu_get_state(guest->cpu, &state);
+  return state;
+}
+
+static void set_debug(struct guest *guest, uint64_t dr0, uint64_t dr7) {
+  softcpu_state state = get(guest);
+  state.dr[0] = dr0;
+  state.dr[6] = 0xffff0ff0;
+  state.dr[7] = dr7 | 0x400;
+  softcpu_set_state(guest->cpu, &state);
+}
+
+/* Ring 0 runs an iretq to `rip`. */
+static struct frame iretq_to(struct guest *guest, int ring, uint64_t rip, uint64_t rflags) {
+  static const int code[] = {CS0, CS1, 0, CS3}, data[] = {DS0, DS1, 0, DS3};
+  static const uint64_t stack[] = {STACK_IST1, STACK1, 0, STACK3};
+  const uint64_t frame[] = {rip, code[ring], rflags, stack[ring], data[ring]};
+  for (int i = 0; i < 5; i++)
+    ((uint64_t *)guest_at(guest, STACK0 - 40))[i] = frame[i];
+  guest_set_ring(guest, 0);
+  guest_set_flags(guest, 2);
+  guest_set_gpr(guest, RSP, STACK0 - 40);
+  guest_set_rip(guest, AT(code_iretq_frame));
+  return guest_run(guest);
+}
+
+/* iretq with TF set: one instruction, then #DB with DR6.BS; again and again, with IF clear as the monitor has
+ * it. */
+static void single_step(void) {
+  struct guest guest = guest_new(AT(code_steps));
+  const char *const stops[] = {code_step1, code_step2, code_step3, code_steps, code_step1};
+  for (int ring = 1; ring <= 3; ring += 2) {
+    for (int flags = 0; flags <= IF; flags += IF) {
+      set_debug(&guest, 0, 0);
+      struct frame frame = iretq_to(&guest, ring, AT(code_steps), TF | flags | 2);
+      for (int i = 0; i < 5; i++) {
+        CHECK_EQ(frame.vector, 1);
+        CHECK_EQ(frame.rip, AT(stops[i]));
+        CHECK_EQ(frame.cs & 3, ring);
+        CHECK_EQ(frame.rflags & (TF | IF), TF | flags);
+        CHECK(get(&guest).dr[6] & DR6_BS);
+        CHECK(!(get(&guest).rflags & TF));
+        guest_resume(&guest);
+        frame = guest_run(&guest);
+      }
+    }
+  }
+  guest_free(&guest);
+}
+
+/* A step over SYSCALL with TF in FMASK: it ends in ring 0 without a trap; without it, the trap comes there.
+ */
+static void step_over_syscall(void) {
+  struct guest guest = guest_new(AT(code_steps));
+  softcpu_state state = get(&guest);
+  state.star = (uint64_t)CS3_32 << 48 | (uint64_t)CS0 << 32;
+  state.lstar = AT(code_syscall_entry);
+  state.fmask = 0x700;
+  softcpu_set_state(guest.cpu, &state);
+  struct frame frame = iretq_to(&guest, 3, AT(code_syscall), TF | 2);
+  CHECK_EQ(frame.vector, NO_VECTOR);
+  CHECK_EQ(frame.rip, AT(code_syscall_entry) + 2);
+  CHECK(guest_gpr(&guest, R11) & TF);
+  guest_free(&guest);
+}
+
+/* An OUT to the exit port that is stepped: the exit comes first, with RIP behind it; then the trap. */
+static void step_over_exit(void) {
+  struct guest guest = guest_new(AT(code_steps));
+  guest_set_gpr(&guest, RDX, EXIT_PORT);
+  struct frame frame = iretq_to(&guest, 0, AT(code_out), TF | 2);
+  CHECK_EQ(frame.vector, NO_VECTOR);
+  CHECK_EQ(frame.rip, AT(code_out_end));
+  frame = guest_run(&guest);
+  CHECK_EQ(frame.vector, 1);
+  CHECK_EQ(frame.rip, AT(code_out_end));
+  guest_free(&guest);
+}
+
+/* An instruction breakpoint is a fault before the instruction; RF in the frame that is returned to skips it
+ * once. */
+static void breakpoint(void) {
+  struct guest guest = guest_new(AT(code_steps));
+  for (int ring = 0; ring <= 3; ring++) {
+    if (ring == 2) continue;
+    set_debug(&guest, AT(code_step2), 0x2); /* G0, execution */
+    struct frame frame = guest_run_at(&guest, code_steps, ring);
+    CHECK_EQ(frame.vector, 1);
+    CHECK_EQ(frame.rip, AT(code_step2));
+    CHECK_EQ(get(&guest).dr[6] & 0xf, 1);
+    CHECK(!(get(&guest).dr[6] & DR6_BS));
+    uint64_t *rflags = guest_at(&guest, guest_gpr(&guest, RSP) + 32);
+    *rflags |= RF;
+    guest_resume(&guest);
+    frame = guest_run(&guest); /* once round the loop */
+    CHECK_EQ(frame.vector, 1);
+    CHECK_EQ(frame.rip, AT(code_step2));
+  }
+  set_debug(&guest, AT(code_step2), 0);
+  CHECK_EQ(guest_run_at(&guest, code_add, 0).rip, AT(code_add_end));
+  guest_free(&guest);
+}
+
+/* A data breakpoint is a trap after the access, of its exact bytes, and for reads only when it is asked for.
+ */
+static void watchpoint(void) {
+  struct guest guest = guest_new(AT(code_steps));
+  for (int kind = 1; kind <= 3; kind += 2) { /* writes; reads and writes */
+    set_debug(&guest, GUEST_DATA, 0x2 | kind << 16 | 3 << 18);
+    guest_set_gpr(&guest, RDI, GUEST_DATA);
+    struct frame frame = guest_run_at(&guest, code_watched, 3);
+    CHECK_EQ(frame.vector, 1);
+    CHECK_EQ(frame.rip, AT(code_watched_2));
+    CHECK_EQ(*(uint32_t *)guest_at(&guest, GUEST_DATA), 2);
+    CHECK_EQ(get(&guest).dr[6] & 0xf, 1);
+    guest_resume(&guest);
+    frame = guest_run(&guest);
+    CHECK_EQ(frame.vector, kind == 3 ? 1 : 0x80);
+    if (kind == 3) CHECK_EQ(frame.rip, AT(code_watched_3));
+  }
+  guest_free(&guest);
+}
+
+const struct test debug_tests[] = {
+    {"debug: single steps of ring 1 and 3", single_step},
+    {"debug: a step over syscall", step_over_syscall},
+    {"debug: a step over a port exit", step_over_exit},
+    {"debug: breakpoints", breakpoint},
+    {"debug: watchpoints", watchpoint},
+    {0},
+};
