@@ -10,7 +10,7 @@ TIER=${1:-run}
 RUN_PACKAGES=(
   g++ make cmake pkg-config patch dpkg-dev ca-certificates debian-archive-keyring
   liblzma-dev libzstd-dev libbz2-dev liblzo2-dev liblz4-dev zlib1g-dev
-  busybox-static cpio
+  cpio
 )
 # Tests: headers to compare with, compressors to make test kernels, programs that guests run, the linters.
 TEST_PACKAGES=(
@@ -77,7 +77,9 @@ install_packages() {
 install_node_modules() {
   local mark=$ROOT/node_modules/.package-lock.json
   if [ -e "$mark" ] && [ ! "$ROOT/package-lock.json" -nt "$mark" ]; then return 0; fi
-  step "$LOGS/npm.log" 'installing node modules' npm ci --prefix "$ROOT" --no-audit --no-fund --ignore-scripts
+  # npm's own patience with a dead network is many minutes a package.
+  step "$LOGS/npm.log" 'installing node modules' timeout 600 npm ci --prefix "$ROOT" --no-audit --no-fund \
+    --ignore-scripts --fetch-retries=2 --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000
   touch "$mark"
 }
 
