@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { createDomain } from 'xenner';
+import { createDomain, formatCrash } from 'xenner';
 
 const sources = fileURLToPath(new URL('.', import.meta.url));
 const kernels = join(sources, '../../build/guest');
@@ -23,23 +23,27 @@ beforeAll(() => {
   execFileSync('make', ['-s', '-C', sources, `OUT=${kernels}`], { stdio: ['ignore', 'ignore', 'inherit'] });
 }, 300_000);
 
-/** The console from the kernel's first line, and how the domain ended, in the form of expected.txt. */
+const golden = (name: string) => readFileSync(join(sources, name, 'expected.txt'), 'utf8');
+
+/** Why we do not do as Xen does, where that is by design: the folder's deviation.txt. */
+function deviation(name: string): string | undefined {
+  const file = join(sources, name, 'deviation.txt');
+  return existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined;
+}
+
+/** The console and how the domain ended, in the form of expected.txt; a crash that is not expected is shown. */
 async function run(name: string, engine: 'soft', fastPaths: boolean): Promise<string> {
-  const domain = await createDomain({
-    kernel: join(kernels, `${name}.elf`),
-    memoryMiB: 64,
-    engine,
-    fastPaths,
-    onReboot: 'end',
-  });
+  const kernel = join(kernels, `${name}.elf`);
+  const domain = await createDomain({ kernel, memoryMiB: 64, engine, fastPaths, onReboot: 'end' });
   let text = '';
-  domain.on('console', (chunk) => {
+  domain.on('console', (chunk: Buffer) => {
     text += chunk.toString('latin1');
   });
   const timer = setTimeout(() => void domain.destroy(), TIMEOUT_MS);
-  const { reason } = await domain.wait();
+  const { reason, crash } = await domain.wait();
   clearTimeout(timer);
-  return `${text}[${reason}]\n`;
+  text += `[${reason}]\n`;
+  return crash === undefined || text === golden(name) ? text : text + formatCrash(crash);
 }
 
 describe.each(ENGINES)('on %s', (engine) => {
@@ -47,20 +51,20 @@ describe.each(ENGINES)('on %s', (engine) => {
     ['with fast paths', true],
     ['without fast paths', false],
   ])('%s', (_, fastPaths) => {
-    it.each(names)(
-      '%s as on real Xen',
-      async (name) => {
-        const expected = readFileSync(join(sources, name, 'expected.txt'), 'utf8');
-        expect(await run(name, engine, fastPaths)).toBe(expected);
-      },
-      TIMEOUT_MS + 10_000,
-    );
+    for (const name of names) {
+      const why = deviation(name);
+      const title = why === undefined ? `${name} as on real Xen` : `${name} not as on real Xen: ${why}`;
+      it(title, { timeout: TIMEOUT_MS + 10_000 }, async () => {
+        const actual = await run(name, engine, fastPaths);
+        if (why === undefined) expect(actual).toBe(golden(name));
+        else expect(actual, `test/guest/${name}/deviation.txt is out of date`).not.toBe(golden(name));
+      });
+    }
   });
 });
 
-it('every kernel has a golden of its own', () => {
-  for (const name of names) {
-    const golden = readFileSync(join(sources, name, 'expected.txt'), 'utf8');
-    expect(golden, name).toMatch(/^--- .*\n[\s\S]*^Test result: SUCCESS\n\[\w+\]\n$/m);
-  }
+it('every kernel has a golden that says SUCCESS', () => {
+  expect(names.length).toBeGreaterThan(40);
+  for (const name of names)
+    expect(golden(name), name).toMatch(/^--- .*\n[\s\S]*^Test result: SUCCESS\n\[\w+\]\n$/m);
 });
