@@ -105,6 +105,7 @@ fault_inside:
 #define EFLAGS_NOT_FOR_KERNEL 0x47500 /* AC RF NT TF DF and IOPL: create_bounce_frame (xen/arch/x86/x86_64/entry.S) */
 #define EFLAGS_NOT_FROM_GUEST 0x23000 /* VM IOPL: do_iret (xen/arch/x86/pv/iret.c) */
 #define EFLAGS_IF_AND_FIXED 0x202
+#define EFLAGS_NOT_BY_SYSRET 0x14100 /* RF NT TF */
 
         .macro enter_stack
         movq %rsp, stub - BLOCK_STUB + BLOCK_VCPU_AREA + VCPU_scratch(%rip)
@@ -171,38 +172,61 @@ from_kernel:
         jz slow
         movq AREA(scratch)(%rsp), %rax
 iret_begin:
-        testb $0, (%rax)                /* both pages of the frame, before anything changes */
-        movq 6*8(%rax), %rcx
-        btl $9, %ecx
+        testb $0, (%rax)                /* the frame may lie in two pages; the far end is read before anything changes */
+        movq 6*8(%rax), %r11
+        btl $9, %r11d
         jnc iret_slow                   /* events stay masked */
-        movq AREA(vcpu_info)(%rsp), %r11
-        cmpb $0, (%r11)
-        jne iret_slow                   /* an event to deliver on the way */
-        andl $~EFLAGS_NOT_FROM_GUEST, %ecx
-        orl $EFLAGS_IF_AND_FIXED, %ecx
-        movb 5*8(%rax), %r11b
-        notb %r11b
-        testb $3, %r11b
-        jnz to_kernel
-        pushq 8*8(%rax)
+        movq AREA(vcpu_info)(%rsp), %rcx
+        movb $0, 1(%rcx)                /* unmask first: an event that comes now is injected, one that came is seen */
+        cmpb $0, (%rcx)
+        jne iret_slow                   /* to be delivered on the way */
+        andl $~EFLAGS_NOT_FROM_GUEST, %r11d
+        orl $EFLAGS_IF_AND_FIXED, %r11d
+        movl 5*8(%rax), %ecx
+        cmpl AREA(sysret_cs)(%rsp), %ecx
+        jne other_cs
+        movl 8*8(%rax), %ecx
+        cmpl AREA(sysret_ss)(%rsp), %ecx
+        jne iret_slow
+        /* The end of a system call: SYSRET, if it can load all that the frame asks for. */
+        testl $EFLAGS_NOT_BY_SYSRET, %r11d
+        jnz user_by_iretq
+        cmpl $0x7fff, 4*8+4(%rax)       /* a rip beyond the user half might fault in ring 0 */
+        ja user_by_iretq
+        movq 4*8(%rax), %rcx
+        testb $(VGCF_in_syscall >> 8), 3*8+1(%rax)
+        jnz 1f
+        cmpq %rcx, 2*8(%rax)
+        jne user_by_iretq
+        cmpq %r11, 1*8(%rax)
+        jne user_by_iretq
+1:      movb $1, AREA(user)(%rsp)
         pushq 7*8(%rax)
-        pushq %rcx
-        pushq 5*8(%rax)
-        pushq 4*8(%rax)
-        movb $1, AREA(user)+5*8(%rsp)
+        movq (%rax), %rax
         swapgs
-        jmp to_guest
-to_kernel:
+        popq %rsp
+        sysretq
+other_cs:
+        notl %ecx
+        testb $3, %cl
+        jz iret_slow                    /* another user segment: C looks whether SYSRET can have it from now on */
         testw $0xfffc, 8*8(%rax)
         jz iret_slow                    /* a null ss: #GP */
         pushq $SEL_KERNEL_SS
         pushq 7*8(%rax)
-        pushq %rcx
+        pushq %r11
         pushq $SEL_KERNEL_CS
         pushq 4*8(%rax)
+        jmp to_guest
+user_by_iretq:
+        pushq 8*8(%rax)
+        pushq 7*8(%rax)
+        pushq %r11
+        pushq 5*8(%rax)
+        pushq 4*8(%rax)
+        movb $1, AREA(user)+5*8(%rsp)
+        swapgs
 to_guest:
-        movq AREA(vcpu_info)+5*8(%rsp), %r11
-        movb $0, 1(%r11)
         testb $(VGCF_in_syscall >> 8), 3*8+1(%rax)
         jnz 2f
         movq 2*8(%rax), %rcx
@@ -212,7 +236,6 @@ iret_end:
 stub_iretq_1:
         iretq
 2:      movq (%rsp), %rcx               /* as SYSRET leaves them */
-        movq 2*8(%rsp), %r11
         movq (%rax), %rax
 stub_iretq_2:
         iretq

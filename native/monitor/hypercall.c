@@ -126,7 +126,8 @@ static s64 fast_event_channel_op(struct vcpu_area *v, const u64 *args) {
   if (s->evtchn_pending[port / 64] >> (port % 64) & 1) return LEAVE_TO_HYPERVISOR;
   __atomic_fetch_and(&s->evtchn_mask[port / 64], ~(1ul << (port % 64)), __ATOMIC_SEQ_CST);
   if (!(s->evtchn_pending[port / 64] >> (port % 64) & 1)) return 0;
-  /* It came between the two looks: the hypervisor must find the port masked to see that there is something to do. */
+  /* It came between the two looks: the hypervisor must find the port masked to see that there is something to
+   * do. */
   __atomic_fetch_or(&s->evtchn_mask[port / 64], 1ul << (port % 64), __ATOMIC_SEQ_CST);
   return LEAVE_TO_HYPERVISOR;
 fault:
@@ -180,6 +181,21 @@ fault:
   return -XEN_EFAULT;
 }
 
+/*
+ * SYSRET loads selectors that STAR names, with fixed flat contents. It may stand for an iret to a user's
+ * segments when the guest's own descriptors say the same: 64-bit code, and right below it writable data.
+ * Linux leaves by its own selectors, others by Xen's.
+ */
+static void let_sysret_load(struct vcpu_area *v, u64 cs, u64 ss) {
+  const u64 *gdt = (const u64 *)(GDT_VA + v->id * BLOCK_SIZE);
+  if (cs == v->sysret_cs || ss + 8 != cs || (cs & 7) != 3 || cs < 8) return;
+  u64 code = gdt[cs >> 3], data = gdt[ss >> 3];
+  if ((code >> 40 & 0xf8) != 0xf8 || (code >> 53 & 3) != 1 || (data >> 40 & 0xfa) != 0xf2) return;
+  v->sysret_cs = cs;
+  v->sysret_ss = ss;
+  wrmsr(MSR_STAR, (cs - 16) << 48 | (u64)SEL_MONITOR_CS << 32);
+}
+
 /* do_iret (xen/arch/x86/pv/iret.c), for what the stub leaves: events masked or to be delivered on the way. */
 static void iret(struct vcpu_area *v, struct regs *r) {
   u64 frame[9]; /* struct iret_context */
@@ -197,6 +213,7 @@ static void iret(struct vcpu_area *v, struct regs *r) {
     r->ss = frame[8] & 0xffff;
     v->user = 1;
     v->pending ^= PENDING_SWAPGS;
+    let_sysret_load(v, r->cs, r->ss);
   } else {
     v->kernel_ss = (frame[8] & 0xffff) | 3;
     /* A guest kernel is in ring 3 on Xen, where ss cannot be null. */

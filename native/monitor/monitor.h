@@ -58,6 +58,7 @@ static inline void load_cr3(u64 cr3) {
   __asm__ volatile("mov %0, %%cr3" ::"r"(cr3) : "memory");
 }
 
+#define MSR_STAR 0xc0000081u
 #define MSR_FS_BASE 0xc0000100u
 #define MSR_GS_BASE 0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u

@@ -15,5 +15,7 @@ void offsets(void) {
   VCPU(syscall_callback);
   VCPU(syscall_flags);
   VCPU(fast_paths);
+  VCPU(sysret_cs);
+  VCPU(sysret_ss);
   OFFSET("REGS_cs", struct regs, cs);
 }

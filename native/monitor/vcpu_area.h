@@ -174,7 +174,9 @@ struct vcpu_area {
   u64 id;
   u64 fast_paths; /* DOMAIN_FAST_PATHS, where the syscall stub can reach it */
   u64 iopl;
-  u64 reserved[3];
+  u64 sysret_cs; /* what SYSRET loads now; the hypervisor clears it when the GDT changes */
+  u64 sysret_ss;
+  u64 reserved[1];
   struct ptwr ptwr;
   struct regs fault_registers; /* the guest's registers when a write through ptwr began */
   u64 counters[64];            /* by hypercall number: served in the monitor */

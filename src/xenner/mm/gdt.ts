@@ -48,5 +48,7 @@ export function setGdt(vcpu: Vcpu, frames: readonly number[], entries: number): 
   for (const [slot, mfn] of used.entries())
     memory.writeU64(slotAt(vcpu, slot), BigInt(mfn * PAGE) | GDT_ENTRY);
   vcpu.addPending(PENDING_CR3);
+  // The monitor looks again at what SYSRET may load.
+  vcpu.area.setLow('sysret_cs', 0);
   return 0;
 }
