@@ -56,8 +56,9 @@ describe.each(ENGINES)('on %s', (engine) => {
       const title = why === undefined ? `${name} as on real Xen` : `${name} not as on real Xen: ${why}`;
       it(title, { timeout: TIMEOUT_MS + 10_000 }, async () => {
         const actual = await run(name, engine, fastPaths);
-        if (why === undefined) expect(actual).toBe(golden(name));
-        else expect(actual, `test/guest/${name}/deviation.txt is out of date`).not.toBe(golden(name));
+        if (why === undefined) return expect(actual).toBe(golden(name));
+        expect(actual, 'it ran to its end').toMatch(/^Test result: (SUCCESS|FAILURE)\n\[poweroff\]$/m);
+        expect(actual, `test/guest/${name}/deviation.txt is out of date`).not.toBe(golden(name));
       });
     }
   });
