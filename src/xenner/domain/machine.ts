@@ -150,6 +150,7 @@ export class Machine implements Domain {
     this.clock.start();
     this.clock.publishWallclock(this.memory, this.sharedInfo);
     this.#publishTime();
+    for (const vcpu of this.vcpus) vcpu.started();
   }
 
   get stopRequested(): boolean {

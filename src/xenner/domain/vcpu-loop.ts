@@ -1,6 +1,7 @@
 /** Runs one vCPU: the engine until it exits, then whatever the monitor or another thread asked for. */
 import { type Vcpu as EngineVcpu, type Gpa, gpa, VCPU_EXIT } from '../../kvm/index.js';
 import { SHUTDOWN_watchdog } from '../abi/sched.js';
+import { RUNSTATE_blocked, RUNSTATE_running } from '../abi/vcpu.js';
 import { VIRQ_TIMER, vcpu_info } from '../abi/xen.js';
 import { HypercallArgs } from '../hypercall/call.js';
 import { dispatch } from '../hypercall/table.js';
@@ -9,12 +10,16 @@ import { commitL1Write } from '../mm/ptwr.js';
 import * as monitor from '../monitor/vcpu-area.js';
 import { crashClause } from './crash.js';
 import type { Machine } from './machine.js';
+import { Runstate, writeRunstateArea } from './runstate.js';
 import type { UserRegs, Vcpu } from './vcpu.js';
 
 const UPCALL_PENDING = vcpu_info.offsetof('evtchn_upcall_pending');
 const UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
 /** Deadlines further away than ten years never come; the host's timers take them as they are. */
 const NEVER_NS = 3.2e17;
+
+/** A vCPU has a tick of 100 Hz until it says otherwise (vcpu_create in xen/common/domain.c). */
+const DEFAULT_PERIOD_NS = 10_000_000;
 
 /** Why a vCPU stopped for good. */
 export type VcpuEnd =
@@ -32,6 +37,8 @@ export class VcpuLoop implements Vcpu {
   startRegisters: UserRegs | undefined;
   online = true;
   polling = false;
+  readonly runstate = new Runstate();
+  readonly nmi = { pending: false, inHandler: false, fastPaths: 0 };
   runstateArea = 0n;
   timeArea: Gpa | undefined;
 
@@ -81,6 +88,12 @@ export class VcpuLoop implements Vcpu {
     return this.#end;
   }
 
+  /** To be called when system time starts. */
+  started(): void {
+    this.runstate.change(RUNSTATE_running, this.domain.systemTime());
+    this.periodNs = DEFAULT_PERIOD_NS;
+  }
+
   end(end: VcpuEnd): void {
     this.#end ??= end;
   }
@@ -94,13 +107,20 @@ export class VcpuLoop implements Vcpu {
   }
 
   block(): void {
-    this.#sleep(() => this.domain.memory.readU8(gpa(this.vcpuInfo + UPCALL_PENDING)) !== 0, 0);
+    this.#blocked(() => this.domain.memory.readU8(gpa(this.vcpuInfo + UPCALL_PENDING)) !== 0, 0);
   }
 
   poll(ready: () => boolean, timeoutNs: number): void {
     this.polling = true;
-    this.#sleep(ready, timeoutNs);
+    this.#blocked(ready, timeoutNs);
     this.polling = false;
+  }
+
+  #blocked(ready: () => boolean, timeoutNs: number): void {
+    this.runstate.change(RUNSTATE_blocked, this.domain.systemTime());
+    this.#sleep(ready, timeoutNs);
+    this.runstate.change(RUNSTATE_running, this.domain.systemTime());
+    writeRunstateArea(this);
   }
 
   #sleep(ready: () => boolean, timeoutNs: number): void {

@@ -4,6 +4,7 @@ import type { cpu_user_regs } from '../abi/arch-x86.js';
 import type { GuestAccess } from '../mm/guest-access.js';
 import type { VcpuArea } from '../monitor/vcpu-area.js';
 import type { Domain } from './domain-state.js';
+import type { Runstate } from './runstate.js';
 
 /** struct cpu_user_regs */
 export type UserRegs = ReturnType<typeof cpu_user_regs.decode>;
@@ -23,6 +24,9 @@ export interface Vcpu {
   vcpuInfoMoved: boolean;
   /** Periodic timer (VCPUOP_set_periodic_timer), ns; 0 is off. Setting it starts a new period. */
   periodNs: number;
+  readonly runstate: Runstate;
+  /** NMIs: one waits, one runs; `fastPaths` is what the area's fast_paths was before the handler. */
+  readonly nmi: { pending: boolean; inHandler: boolean; fastPaths: number };
   /** What the guest sees of its own time: VCPUOP_register_runstate_memory_area, a guest linear address; 0n is none. */
   runstateArea: bigint;
   /** VCPUOP_register_vcpu_time_memory_area: kept like vcpu_info's time, in a page that is held as a writable one. */

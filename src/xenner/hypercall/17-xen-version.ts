@@ -4,7 +4,7 @@ import { HYPERVISOR_VIRT_START } from '../abi/arch-x86.js';
 import { EFAULT, EINVAL, ENOSYS, EPERM } from '../abi/errno.js';
 import * as features from '../abi/features.js';
 import * as abi from '../abi/version.js';
-import { __HYPERVISOR_xen_version, VMASST_TYPE_pae_extended_cr3 } from '../abi/xen.js';
+import { __HYPERVISOR_xen_version } from '../abi/xen.js';
 import type { Vcpu } from '../domain/vcpu.js';
 import type { Hypercall } from './call.js';
 
@@ -30,23 +30,20 @@ function write(vcpu: Vcpu, arg: bigint, text: string, length: number): number {
   return vcpu.guest.write(arg, bytes) ? 0 : -EFAULT;
 }
 
-function featuresOf(vcpu: Vcpu): number {
-  const extendedCr3 = ((vcpu.domain.vmAssist >> BigInt(VMASST_TYPE_pae_extended_cr3)) & 1n) !== 0n;
-  return (
-    (1 << features.XENFEAT_memory_op_vnode_supported) |
-    (1 << features.XENFEAT_mmu_pt_update_preserve_ad) |
-    (1 << features.XENFEAT_highmem_assist) |
-    (1 << features.XENFEAT_gnttab_map_avail_bits) |
-    (1 << features.XENFEAT_direct_mapped) |
-    (extendedCr3 ? 1 << features.XENFEAT_pae_pgdir_above_4gb : 0)
-  );
-}
+/** Those of a 64-bit PV domain, whose page directories may lie anywhere whether it asks for that (vm_assist) or not. */
+const FEATURES =
+  (1 << features.XENFEAT_pae_pgdir_above_4gb) |
+  (1 << features.XENFEAT_mmu_pt_update_preserve_ad) |
+  (1 << features.XENFEAT_highmem_assist) |
+  (1 << features.XENFEAT_gnttab_map_avail_bits) |
+  (1 << features.XENFEAT_memory_op_vnode_supported) |
+  (1 << features.XENFEAT_direct_mapped);
 
 function getFeatures(vcpu: Vcpu, arg: bigint): number {
   const info = vcpu.guest.readStruct(abi.xen_feature_info, arg);
   if (info === undefined) return -EFAULT;
   if (info.submap_idx !== 0) return -EINVAL;
-  return vcpu.guest.writeStruct(abi.xen_feature_info, arg, { submap: featuresOf(vcpu) }) ? 0 : -EFAULT;
+  return vcpu.guest.writeStruct(abi.xen_feature_info, arg, { submap: FEATURES }) ? 0 : -EFAULT;
 }
 
 function version(vcpu: Vcpu, cmd: number, arg: bigint): number {

@@ -1,13 +1,12 @@
 /** do_vcpu_op (xen/common/domain.c) and arch_do_vcpu_op (xen/arch/x86/domain.c). */
-import { EFAULT, EINVAL, ENOENT, ENOSYS, ETIME } from '../abi/errno.js';
-import { SHUTDOWN_crash, SHUTDOWN_poweroff } from '../abi/sched.js';
+import { EFAULT, EINVAL, ENOENT, ENOSYS } from '../abi/errno.js';
+import { SHUTDOWN_poweroff } from '../abi/sched.js';
 import * as abi from '../abi/vcpu.js';
 import { __HYPERVISOR_vcpu_op } from '../abi/xen.js';
 import type { Vcpu } from '../domain/vcpu.js';
 import type { Hypercall } from './call.js';
-import { nmiHandler } from './callbacks.js';
-import { bounceToKernel } from './registers.js';
-import { registerRunstateArea, registerTimeArea, registerVcpuInfo, runstate } from './vcpu-areas.js';
+import { raiseNmi } from './nmi.js';
+import { registerRunstateArea, registerTimeArea, registerVcpuInfo } from './vcpu-areas.js';
 import { initialise } from './vcpu-context.js';
 
 const MIN_PERIOD_NS = 1_000_000n;
@@ -33,7 +32,8 @@ function down(vcpu: Vcpu): number {
 }
 
 function getRunstate(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
-  return current.guest.writeStruct(abi.vcpu_runstate_info, arg, runstate(vcpu)) ? 0 : -EFAULT;
+  const info = vcpu.runstate.infoAt(vcpu.domain.systemTime());
+  return current.guest.writeStruct(abi.vcpu_runstate_info, arg, info) ? 0 : -EFAULT;
 }
 
 function setPeriodicTimer(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
@@ -53,9 +53,8 @@ function setSingleshotTimer(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
   if (vcpu !== current) return -EINVAL;
   const op = vcpu.guest.readStruct(abi.vcpu_set_singleshot_timer, arg);
   if (op === undefined) return -EFAULT;
-  const { timeout_abs_ns: timeout, flags } = op;
-  const future = (flags & abi.VCPU_SSHOTTMR_future) !== 0;
-  if (future && Number(timeout) < vcpu.domain.systemTime()) return -ETIME;
+  // VCPU_SSHOTTMR_future is ignored: real Xen 4.17 answers no -ETIME.
+  const timeout = op.timeout_abs_ns;
   // 0, and a time that wrapped, are in the past: it fires at once. Here 0 would stop it.
   vcpu.setTimer(timeout === 0n || (timeout & SIGN) !== 0n ? 1 : Number(timeout));
   return 0;
@@ -67,15 +66,11 @@ function stopSingleshotTimer(vcpu: Vcpu, _arg: bigint, current: Vcpu): number {
   return 0;
 }
 
-/**
- * To the caller itself; no other vCPU can be reached in the middle of what it does. Without a handler the domain
- * crashes, as it does on real Xen.
- */
+/** To the caller itself; no other vCPU can be reached in the middle of what it does. */
 function sendNmi(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
   if (arg !== 0n) return -EINVAL;
   if (vcpu !== current) return -ENOSYS;
-  const { address, maskEvents } = nmiHandler(vcpu);
-  if (address === 0n || !bounceToKernel(vcpu, address, maskEvents)) vcpu.domain.shutdown(SHUTDOWN_crash);
+  raiseNmi(vcpu);
   return 0;
 }
 

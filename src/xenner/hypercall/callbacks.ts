@@ -10,6 +10,7 @@ import {
 import { EINVAL, ENOSYS } from '../abi/errno.js';
 import type { Vcpu } from '../domain/vcpu.js';
 import { isCanonical } from './addresses.js';
+import type { KernelEntry } from './registers.js';
 
 const TRAP_nmi = 2;
 /** TI_SET_IF: events are masked on entry. */
@@ -35,11 +36,10 @@ export function registerNmi(vcpu: Vcpu, address: bigint): number {
   return 0;
 }
 
-/** The NMI handler, and whether events are masked while it runs; an address of 0 is none. */
-export function nmiHandler(vcpu: Vcpu): { address: bigint; maskEvents: boolean } {
+export function trapEntry(vcpu: Vcpu, vector: number): KernelEntry {
   const traps = vcpu.area.words('traps');
-  const flags = Number((traps[TRAP_nmi * HANDLER_WORDS + 1]! >> 16n) & 0xffffn);
-  return { address: traps[TRAP_nmi * HANDLER_WORDS]!, maskEvents: (flags & TI_IF) !== 0 };
+  const flags = Number((traps[vector * HANDLER_WORDS + 1]! >> 16n) & 0xffffn);
+  return { address: traps[vector * HANDLER_WORDS]!, maskEvents: (flags & TI_IF) !== 0 };
 }
 
 export function unregisterNmi(vcpu: Vcpu): void {

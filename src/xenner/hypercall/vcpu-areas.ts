@@ -1,9 +1,9 @@
 /** Memory of the guest's own that it tells Xen to keep something in, a vCPU at a time (xen/common/domain.c). */
-import type { Encodable } from '../../base/layout.js';
 import { type Gpa, gpa } from '../../kvm/guest-memory.js';
-import { EFAULT, EINVAL } from '../abi/errno.js';
+import { EFAULT, EINVAL, ENXIO } from '../abi/errno.js';
 import * as abi from '../abi/vcpu.js';
 import { vcpu_info, vcpu_time_info } from '../abi/xen.js';
+import { writeRunstateArea } from '../domain/runstate.js';
 import type { Vcpu } from '../domain/vcpu.js';
 import { addressOk } from '../mm/guest-list.js';
 import { DIRECT_VA, PGT_writable_page } from '../monitor/vcpu-area.js';
@@ -33,7 +33,7 @@ export function registerVcpuInfo(vcpu: Vcpu, arg: bigint, current: Vcpu): number
   const op = current.guest.readStruct(abi.vcpu_register_vcpu_info, arg);
   if (op === undefined) return -EFAULT;
   const { memory } = vcpu.domain;
-  if (op.offset > PAGE - vcpu_info.size || op.offset % VCPU_INFO_ALIGN !== 0) return -EINVAL;
+  if (op.offset > PAGE - vcpu_info.size || op.offset % VCPU_INFO_ALIGN !== 0) return -ENXIO;
   if (vcpu.vcpuInfoMoved || (vcpu !== current && vcpu.online)) return -EINVAL;
   if (!holdWritable(current, Number(op.mfn))) return -EINVAL;
   const at = gpa(Number(op.mfn) * PAGE + op.offset);
@@ -47,23 +47,12 @@ export function registerVcpuInfo(vcpu: Vcpu, arg: bigint, current: Vcpu): number
   return 0;
 }
 
-/** A vCPU that is up counts as running all the time: nothing else competes for it that the guest should know of. */
-export function runstate(vcpu: Vcpu): Encodable<ReturnType<typeof abi.vcpu_runstate_info.decode>> {
-  const now = BigInt(Math.trunc(vcpu.domain.systemTime()));
-  return vcpu.online
-    ? { state: abi.RUNSTATE_running, state_entry_time: 0n, time: [now, 0n, 0n, 0n] }
-    : { state: abi.RUNSTATE_offline, state_entry_time: 0n, time: [0n, 0n, 0n, now] };
-}
-
-/**
- * The area is written once: `running since 0` stays true, and a reader adds the time since state_entry_time itself. As
- * in Xen, an address that cannot be written is no error.
- */
+/** Written now, and whenever the vCPU wakes up. As in Xen, an address that cannot be written is no error. */
 export function registerRunstateArea(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
   const op = current.guest.readStruct(abi.vcpu_register_runstate_memory_area, arg);
   if (op === undefined || !addressOk(op.addr)) return -EFAULT;
   vcpu.runstateArea = op.addr;
-  current.guest.writeStruct(abi.vcpu_runstate_info, op.addr, { ...runstate(vcpu), time: [0n, 0n, 0n, 0n] });
+  writeRunstateArea(vcpu, current);
   return 0;
 }
 

@@ -7,6 +7,7 @@ import { VMASST_TYPE_architectural_iopl } from '../../../src/xenner/abi/xen.js';
 import { iret } from '../../../src/xenner/hypercall/23-iret.js';
 import * as monitor from '../../../src/xenner/monitor/vcpu-area.js';
 import { BAD_POINTERS, type Guest, guests } from './guest.js';
+import { va } from './harness.js';
 
 const { open, closeAll } = guests();
 afterEach(closeAll);
@@ -38,6 +39,7 @@ const FRAME = {
 function inIret(frame: Partial<typeof FRAME>, offset = TOP): Guest {
   const guest = open();
   const rsp = guest.put(iret_context, { ...FRAME, ...frame });
+  guest.vcpus[0]!.area.set('user_cr3', 0x8000n);
   guest.vcpus[0]!.area.set('registers', BigInt(offset));
   guest.memory.copyIn(gpa(physical(guest)), monitor.regs.create({ ...CALLER, rsp }));
   return guest;
@@ -94,8 +96,8 @@ describe('flags', () => {
   it.each([
     ['IF masks nothing', 0x246n, 0x246n, 0],
     ['without IF events are masked', 0x046n, 0x246n, 1],
-    ['VM, NT and IOPL stay out', 0x27246n, 0x246n, 0],
-    ['TF, DF, AC, RF and ID come in', 0x250700n, 0x250702n, 0],
+    ['VM and IOPL stay out', 0x23246n, 0x246n, 0],
+    ['TF, DF, NT, AC, RF and ID come in', 0x254700n, 0x254702n, 0],
   ])('%s', (_name, given, got, mask) => {
     const guest = inIret({ rflags: given });
     guest.upcall('evtchn_upcall_mask', mask ^ 1);
@@ -113,6 +115,27 @@ describe('flags', () => {
   });
 });
 
+describe('to a kernel with a null ss', () => {
+  const HANDLER = 0xffffffff81111000n;
+  it('is a #GP where it would have gone', () => {
+    const guest = inIret({ ss: 3n, rsp: va(200 * 4096 + 8), rip: 0x1234n });
+    const { area, guest: memory } = guest.vcpus[0]!;
+    area.words('traps')[26] = HANDLER;
+    area.words('traps')[27] = 0x4e033n;
+    expect(guest.call(iret, [])).toBe(0xaan);
+    const sp = va(200 * 4096) - 64n;
+    expect(registers(guest)).toMatchObject({ rip: HANDLER, rsp: sp });
+    const frame = Array.from({ length: 8 }, (_, i) => memory.readU64(sp + BigInt(i * 8)));
+    expect(frame).toEqual([0xccn, 0xbbn, 0n, 0x1234n, 0xe030n, 0x246n, va(200 * 4096 + 8), 3n]);
+    expect(guest.upcall('evtchn_upcall_mask')).toBe(1);
+  });
+  it('without a handler is the end', () => {
+    const guest = inIret({ ss: 0n });
+    expect(guest.call(iret, [])).toBe(0n);
+    expect(guest.shutdowns).toEqual([SHUTDOWN_crash]);
+  });
+});
+
 describe('a guest that broke something crashes', () => {
   it.each(BAD_POINTERS)('its stack: %s', (rsp) => {
     const guest = inIret({});
@@ -120,6 +143,15 @@ describe('a guest that broke something crashes', () => {
     expect(guest.call(iret, [])).toBe(0n);
     expect(guest.shutdowns).toEqual([SHUTDOWN_crash]);
     expect(registers(guest)).toMatchObject(CALLER);
+  });
+  it('its user page tables, which are none', () => {
+    const guest = inIret({ cs: 0xe033n });
+    guest.vcpus[0]!.area.set('user_cr3', 0n);
+    expect([guest.call(iret, []), guest.shutdowns, guest.vcpus[0]!.area.low('user')]).toEqual([
+      0n,
+      [SHUTDOWN_crash],
+      0,
+    ]);
   });
   const block = monitor.blockOffset(0);
   it.each([

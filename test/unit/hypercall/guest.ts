@@ -1,8 +1,10 @@
 /** The harness with every part of a domain that hypercalls use, and what they did to it written down. */
 import { createLogger } from '../../../src/base/log.js';
 import { gpa } from '../../../src/kvm/guest-memory.js';
+import { RUNSTATE_running } from '../../../src/xenner/abi/vcpu.js';
 import { vcpu_info } from '../../../src/xenner/abi/xen.js';
 import { FreeFrames } from '../../../src/xenner/domain/free-frames.js';
+import { Runstate } from '../../../src/xenner/domain/runstate.js';
 import { Watchdogs } from '../../../src/xenner/domain/watchdogs.js';
 import { EventChannels } from '../../../src/xenner/event-channels.js';
 import { GrantTable } from '../../../src/xenner/grant-table.js';
@@ -75,6 +77,9 @@ export class Guest extends Harness {
   #complete(vcpu: TestVcpu): void {
     vcpu.initialised = vcpu.id === 0;
     vcpu.online = vcpu.id === 0;
+    vcpu.runstate = new Runstate();
+    if (vcpu.online) vcpu.runstate.change(RUNSTATE_running, 0);
+    vcpu.nmi = { pending: false, inHandler: false, fastPaths: 0 };
     vcpu.addPending = (bits) => vcpu.area.setLow('pending', (vcpu.area.low('pending') | bits) >>> 0);
     vcpu.setTimer = (deadlineNs) => this.timers.push([vcpu.id, deadlineNs]);
     vcpu.block = () => this.blocked.push(vcpu.id);
