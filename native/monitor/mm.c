@@ -16,7 +16,7 @@
 #define REFERENCE_MASK (PTE_ADDRESS | 0x9bul)
 #define INVALID_MFN (PTE_ADDRESS >> 12)
 
-static void put_table(struct vcpu_area *v, u64 mfn, u64 level, int linear);
+static inline void put_table(struct vcpu_area *v, u64 mfn, u64 level, int linear);
 
 void flush_tlb(struct vcpu_area *v) {
   DOMAIN->flush_clock++;
@@ -27,30 +27,40 @@ int is_l1_table(u64 mfn) {
   return mfn < DOMAIN->nr_pages && type_of(mfn) == PGT_l1_page_table;
 }
 
-/* get_page_from_l1e: a writable mapping is a reference to a writable page. */
-static s64 get_l1(u64 entry) {
+#define PGC_special (PGC_xen | PGC_shared)
+
+static s64 get_special(u64 info, u64 entry) {
+  if (info & PGC_xen) return -XEN_EBUSY;
+  return entry & PAGE_CACHE_ATTRS ? -XEN_EACCES : 0;
+}
+
+/*
+ * get_page_from_l1e: a writable mapping is a reference to a writable page. These two run 512 times for a
+ * table: what does not change meanwhile is handed in.
+ */
+static inline s64 get_l1(u64 *infos, u64 total_pages, u64 entry) {
   u64 mfn = entry_mfn(entry);
-  if (unlikely(mfn >= DOMAIN->total_pages)) return mfn == INVALID_MFN ? -XEN_EINVAL : -XEN_EPERM;
-  u64 *info = info_of(mfn);
-  if (unlikely(*info & (PGC_xen | PGC_shared))) {
-    if (*info & PGC_xen) return -XEN_EBUSY;
-    return entry & PAGE_CACHE_ATTRS ? -XEN_EACCES : 0;
-  }
+  if (unlikely(mfn >= total_pages)) return mfn == INVALID_MFN ? -XEN_EINVAL : -XEN_EPERM;
+  u64 info = infos[mfn];
+  if (unlikely(info & PGC_special)) return get_special(info, entry);
   if (!(entry & PAGE_RW)) return 0;
-  if (count_of(*info) && (*info & PGT_type_mask) != PGT_writable_page) return -XEN_EBUSY;
-  if (count_of(*info) == PGT_count_mask) return -XEN_EBUSY;
-  *info = ((*info & ~PGT_type_mask) | PGT_writable_page) + PGT_count_one;
+  if ((info & PGT_type_mask) != PGT_writable_page) {
+    if (count_of(info)) return -XEN_EBUSY;
+    info = (info & ~PGT_type_mask) | PGT_writable_page;
+  }
+  if (unlikely(count_of(info) == PGT_count_mask)) return -XEN_EBUSY;
+  infos[mfn] = info + PGT_count_one;
   return 0;
 }
 
-static void put_l1(u64 entry) {
+static inline void put_l1(u64 *infos, u64 total_pages, u64 entry) {
   u64 mfn = entry_mfn(entry);
-  if (!(entry & PAGE_RW) || mfn >= DOMAIN->total_pages) return;
-  u64 *info = info_of(mfn);
-  if ((*info & (PGC_xen | PGC_shared)) || (*info & PGT_type_mask) != PGT_writable_page) return;
-  if (!count_of(*info)) return;
-  *info -= PGT_count_one;
-  if (!count_of(*info)) *info = ((u32)*info & ~PGT_type_mask) | DOMAIN->flush_clock << PGT_stamp_shift;
+  if (!(entry & PAGE_RW) || unlikely(mfn >= total_pages)) return;
+  u64 info = infos[mfn];
+  if ((info & (PGT_type_mask | PGC_special)) != PGT_writable_page || !count_of(info)) return;
+  info -= PGT_count_one;
+  if (!count_of(info)) info = ((u32)info & ~PGT_type_mask) | DOMAIN->flush_clock << PGT_stamp_shift;
+  infos[mfn] = info;
 }
 
 /*
@@ -84,11 +94,6 @@ static s64 get_entry(struct vcpu_area *v, u64 table, u64 entry, u64 level);
 
 /* linear: already below a linear entry, which can hold no other; this bounds the depth. */
 static void put_entry(struct vcpu_area *v, u64 table, u64 entry, u64 level, int linear) {
-  if (!(entry & PAGE_PRESENT)) return;
-  if (level == PGT_l1_page_table) {
-    put_l1(entry);
-    return;
-  }
   u64 mfn = entry_mfn(entry);
   if (mfn == table) return;
   if (likely(type_of(mfn) != level)) {
@@ -100,8 +105,15 @@ static void put_entry(struct vcpu_area *v, u64 table, u64 entry, u64 level, int 
   }
 }
 
+static void put_l1_entries(const u64 *entry, const u64 *end) {
+  u64 *infos = info_of(0), total_pages = DOMAIN->total_pages;
+  for (; entry < end; entry++)
+    if (*entry & PAGE_PRESENT) put_l1(infos, total_pages, *entry);
+}
+
 static void put_entries(struct vcpu_area *v, u64 mfn, u64 level, u64 end, int linear) {
   const u64 *table = direct(mfn << 12);
+  if (level == PGT_l1_page_table) return put_l1_entries(table, table + end);
   if (level < PGT_l1_page_table || level > PGT_l4_page_table) return;
   for (u64 i = 0; i < end; i++)
     if ((table[i] & PAGE_PRESENT) && !is_hole_slot(level, i)) put_entry(v, mfn, table[i], level, linear);
@@ -115,9 +127,23 @@ static void fill_hole(u64 *table) {
   table[DIRECT_SLOT] = DOMAIN->direct_l4_entry;
 }
 
+static s64 validate_l1(const u64 *table) {
+  u64 *infos = info_of(0), total_pages = DOMAIN->total_pages;
+  for (const u64 *entry = table; entry < table + NR_ENTRIES; entry++) {
+    if (!(*entry & PAGE_PRESENT)) continue;
+    s64 error = get_l1(infos, total_pages, *entry);
+    if (unlikely(error)) {
+      put_l1_entries(table, entry);
+      return error;
+    }
+  }
+  return 0;
+}
+
 /* alloc_l1_table .. alloc_l4_table: all entries, or none. */
 static s64 validate(struct vcpu_area *v, u64 mfn, u64 level) {
   u64 *table = direct(mfn << 12);
+  if (level == PGT_l1_page_table) return validate_l1(table);
   for (u64 i = 0; i < NR_ENTRIES; i++) {
     if (!(table[i] & PAGE_PRESENT) || is_hole_slot(level, i)) continue;
     s64 error = get_entry(v, mfn, table[i], level);
@@ -130,16 +156,8 @@ static s64 validate(struct vcpu_area *v, u64 mfn, u64 level) {
   return 0;
 }
 
-/* get_page_and_type_from_mfn */
-static s64 get_table(struct vcpu_area *v, u64 mfn, u64 level) {
-  if (mfn >= DOMAIN->nr_pages) return -XEN_EINVAL;
+static s64 first_reference(struct vcpu_area *v, u64 mfn, u64 level) {
   u64 *info = info_of(mfn);
-  if (*info & (PGC_xen | PGC_shared)) return -XEN_EINVAL;
-  if (count_of(*info)) {
-    if ((*info & PGT_type_mask) != level || count_of(*info) == PGT_count_mask) return -XEN_EINVAL;
-    *info += PGT_count_one;
-    return 0;
-  }
   /* A stale writable translation must not outlive the change of type (get_page_type's flush). */
   if (*info >> PGT_stamp_shift == (u32)DOMAIN->flush_clock) v->pending |= PENDING_CR3;
   *info = ((u32)*info & ~PGT_type_mask) | level | PGT_count_one;
@@ -148,18 +166,32 @@ static s64 get_table(struct vcpu_area *v, u64 mfn, u64 level) {
   return error;
 }
 
-static void put_table(struct vcpu_area *v, u64 mfn, u64 level, int linear) {
-  if (mfn >= DOMAIN->nr_pages) return;
+/* get_page_and_type_from_mfn */
+static inline s64 get_table(struct vcpu_area *v, u64 mfn, u64 level) {
+  if (mfn >= DOMAIN->nr_pages) return -XEN_EINVAL;
+  u64 *info = info_of(mfn), now = *info;
+  if (now & PGC_special) return -XEN_EINVAL;
+  if (!count_of(now)) return first_reference(v, mfn, level);
+  if ((now & PGT_type_mask) != level || count_of(now) == PGT_count_mask) return -XEN_EINVAL;
+  *info = now + PGT_count_one;
+  return 0;
+}
+
+static void last_reference(struct vcpu_area *v, u64 mfn, u64 level, int linear) {
   u64 *info = info_of(mfn);
-  if (!count_of(*info) || (*info & PGT_type_mask) != level) return;
-  *info -= PGT_count_one;
-  if (count_of(*info)) return;
   put_entries(v, mfn, level, NR_ENTRIES, linear);
   *info = (u32)*info & ~(PGT_type_mask | PGT_count_mask);
 }
 
+static inline void put_table(struct vcpu_area *v, u64 mfn, u64 level, int linear) {
+  if (mfn >= DOMAIN->nr_pages) return;
+  u64 *info = info_of(mfn), now = *info;
+  if (!count_of(now) || (now & PGT_type_mask) != level) return;
+  *info = now - PGT_count_one;
+  if (count_of(now) == PGT_count_one) last_reference(v, mfn, level, linear);
+}
+
 static s64 get_entry(struct vcpu_area *v, u64 table, u64 entry, u64 level) {
-  if (level == PGT_l1_page_table) return get_l1(entry);
   if (entry & TABLE_DISALLOWED) return -XEN_EINVAL;
   s64 error = get_table(v, entry_mfn(entry), level - 1);
   return unlikely(error == -XEN_EINVAL) && get_linear(table, entry, level) ? 0 : error;
@@ -177,11 +209,26 @@ static void write_entry(u64 *entry, u64 value, int preserve_ad) {
   }
 }
 
-/* mod_l1_entry .. mod_l4_entry */
-s64 mod_typed_entry(struct vcpu_area *v, u64 *entry, u64 value, u64 level, int preserve_ad) {
+s64 mod_l1_entry(u64 *entry, u64 value, int preserve_ad) {
+  u64 old = *entry, *infos = info_of(0), total_pages = DOMAIN->total_pages;
+  if (value & PAGE_PRESENT) {
+    if (!((old ^ value) & REFERENCE_MASK)) {
+      write_entry(entry, value, preserve_ad);
+      return 0;
+    }
+    s64 error = get_l1(infos, total_pages, value);
+    if (unlikely(error)) return error;
+  }
+  write_entry(entry, value, preserve_ad);
+  if (old & PAGE_PRESENT) put_l1(infos, total_pages, old);
+  return 0;
+}
+
+/* mod_l2_entry .. mod_l4_entry */
+s64 mod_table_entry(struct vcpu_area *v, u64 *entry, u64 value, u64 level, int preserve_ad) {
   u64 old = *entry, table = ((u64)entry - DIRECT_VA) >> 12;
   if (value & PAGE_PRESENT) {
-    if (unlikely(level != PGT_l1_page_table && (value & TABLE_DISALLOWED))) return -XEN_EINVAL;
+    if (value & TABLE_DISALLOWED) return -XEN_EINVAL;
     if (!((old ^ value) & REFERENCE_MASK)) {
       write_entry(entry, value, preserve_ad);
       return 0;
@@ -190,16 +237,17 @@ s64 mod_typed_entry(struct vcpu_area *v, u64 *entry, u64 value, u64 level, int p
     if (unlikely(error)) return error;
   }
   write_entry(entry, value, preserve_ad);
-  put_entry(v, table, old, level, 0);
+  if (old & PAGE_PRESENT) put_entry(v, table, old, level, 0);
   return 0;
 }
 
 s64 l1_entry_written(struct vcpu_area *v, u64 old, u64 value) {
+  u64 *infos = info_of(0), total_pages = DOMAIN->total_pages;
   if (value & PAGE_PRESENT) {
-    s64 error = get_l1(value);
+    s64 error = get_l1(infos, total_pages, value);
     if (error) return error;
   }
-  if (old & PAGE_PRESENT) put_l1(old);
+  if (old & PAGE_PRESENT) put_l1(infos, total_pages, old);
   return 0;
 }
 

@@ -36,7 +36,8 @@ static inline u64 type_of(u64 mfn) {
 }
 
 /* mm.c: each 0 or an errno; level is the type of the frame that holds the entry. */
-s64 mod_typed_entry(struct vcpu_area *v, u64 *entry, u64 value, u64 level, int preserve_ad);
+s64 mod_l1_entry(u64 *entry, u64 value, int preserve_ad);
+s64 mod_table_entry(struct vcpu_area *v, u64 *entry, u64 value, u64 level, int preserve_ad);
 s64 pin_table(struct vcpu_area *v, u64 mfn, u64 level);
 s64 unpin_table(struct vcpu_area *v, u64 mfn);
 s64 new_user_baseptr(struct vcpu_area *v, u64 mfn);

@@ -12,14 +12,14 @@ static s64 update_entry(struct vcpu_area *v, u64 gpa, u64 value, int preserve_ad
   u64 mfn = gpa >> 12;
   if (!is_owned(mfn)) return -XEN_EINVAL;
   u64 level = type_of(mfn), *entry = direct(gpa & ~7ul);
-  if (level == PGT_l1_page_table) return mod_typed_entry(v, entry, value, level, preserve_ad);
+  if (level == PGT_l1_page_table) return mod_l1_entry(entry, value, preserve_ad);
   if (level == PGT_none || level == PGT_writable_page) {
     *(volatile u64 *)entry = value;
     return 0;
   }
   if (level > PGT_l4_page_table || is_hole_slot(level, (gpa >> 3) & (NR_ENTRIES - 1))) return -XEN_EINVAL;
   u64 old = *entry;
-  s64 error = mod_typed_entry(v, entry, value, level, preserve_ad);
+  s64 error = mod_table_entry(v, entry, value, level, preserve_ad);
   /* What linear page tables show must not be stale (flush_linear_pt); nobody sees one that is only pinned. */
   u64 info = *info_of(mfn), own = info & PGT_pinned ? PGT_count_one : 0;
   if (!error && (old & PAGE_PRESENT) && count_of(info) > own) v->pending |= PENDING_CR3;
@@ -84,7 +84,7 @@ s64 fast_update_va_mapping(struct vcpu_area *v, const u64 *args) {
   if (!address_ok(address)) return -XEN_EINVAL;
   u64 *entry = walk_to_l1(v, address);
   if (!entry || !is_l1_table(((u64)entry - DIRECT_VA) >> 12)) return -XEN_EINVAL;
-  s64 error = mod_typed_entry(v, entry, args[1], PGT_l1_page_table, 0);
+  s64 error = mod_l1_entry(entry, args[1], 0);
   if (error) return error;
   switch (flags & UVMF_FLUSHTYPE_MASK) {
   case UVMF_TLB_FLUSH:
