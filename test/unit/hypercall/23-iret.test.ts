@@ -164,6 +164,11 @@ describe('a guest that broke something crashes', () => {
     ['beyond numbers', 2n ** 64n - 1n],
   ])('its register frame: %s', (_name, offset) => {
     const guest = inIret({});
+    const rsp = guest.put(iret_context, FRAME);
+    // Registers that would do, if the place would.
+    const distance = Number(offset) - TOP;
+    if (Math.abs(distance) < monitor.BLOCK_SIZE)
+      guest.memory.copyIn(gpa(physical(guest) + distance), monitor.regs.create({ ...CALLER, rsp }));
     guest.vcpus[0]!.area.set('registers', BigInt(offset));
     const before = guest.memory.copyOut(gpa(guest.vcpus[0]!.area.gpa), 0x6000);
     expect(guest.call(iret, [])).toBe(0n);
