@@ -1,7 +1,8 @@
-/** Guests of 64 MiB to 4 GiB see the memory that they were given, and it holds what is written to it. */
+/** Guests of up to 4 GiB see the memory that they were given, and it holds what is written to it. */
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createDomain } from 'xenner';
 import { BootedGuest } from './lib/guest.js';
 import { compile, initramfs, kernel, scratch } from './lib/images.js';
 
@@ -15,7 +16,13 @@ const kernelShareMiB = (memoryMiB: number) => 64 + memoryMiB / 32;
 beforeAll(() => void initramfs(ramdisk, { '/bin/fill': compile('fill', join(dir, 'fill')) }));
 afterAll(() => rmSync(dir, { recursive: true }));
 
-describe.each([64, 100, 256, 1024, 4096])('a guest of %d MiB', (memoryMiB) => {
+it('a guest too small for its kernel is refused with what it needs', async (ctx) => {
+  if ('missing' in image) return ctx.skip(image.missing);
+  const refused = createDomain({ kernel: image.path, ramdisk, memoryMiB: 64 });
+  await expect(refused).rejects.toThrow(/kernel \(\d+ MiB\).* need \d+ MiB.* 64 MiB; give it more memory$/);
+});
+
+describe.each([100, 256, 1024, 4096])('a guest of %d MiB', (memoryMiB) => {
   it('boots and can use it', async (ctx) => {
     if ('missing' in image) return ctx.skip(image.missing);
     const guest = await BootedGuest.boot({ kernel: image.path, ramdisk, memoryMiB });

@@ -26,6 +26,11 @@ const COMMANDS: Record<string, string> = {
     cp $p /tmp/variant && /tmp/variant || exit; done; done; rm /tmp/variant`,
 };
 
+/** What QEMU's translator, and so the soft CPU, does not raise or raises as another exception. */
+const RARE_SIGNALS = `${tests}/signals rare`;
+const NOT_ON_SOFT =
+  'the soft CPU knows no SSE exceptions, no #SS for non-canonical stacks, no #UD for LOCK on registers';
+
 const hostAnswers = new Map<string, string>();
 
 beforeAll(() => {
@@ -38,7 +43,7 @@ beforeAll(() => {
     copyFileSync(join(ROOT, 'test/boot/programs', name), join(tests, name));
   }
   initramfs(ramdisk, { '/usr': join(dir, 'usr'), [tests]: tests });
-  for (const command of Object.values(COMMANDS)) {
+  for (const command of [...Object.values(COMMANDS), RARE_SIGNALS]) {
     hostAnswers.set(command, execFileSync('sh', ['-c', command], { encoding: 'utf8', timeout: 60_000 }));
   }
 });
@@ -62,6 +67,12 @@ describe.each<{ name: KernelName; fastPaths: boolean }>([
   it.for(Object.entries(COMMANDS))('%s', async ([, command], ctx) => {
     if ('missing' in image) return ctx.skip(image.missing);
     expect(await guest?.output(command, 110_000)).toBe(hostAnswers.get(command));
+  });
+
+  it('signals that are rare', async (ctx) => {
+    if ('missing' in image) return ctx.skip(image.missing);
+    if (guest?.domain.engine === 'soft') return ctx.skip(NOT_ON_SOFT);
+    expect(await guest?.output(RARE_SIGNALS)).toBe(hostAnswers.get(RARE_SIGNALS));
   });
 
   it('leaves a kernel without complaints', async (ctx) => {
