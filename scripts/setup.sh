@@ -9,12 +9,12 @@ TIER=${1:-run}
 # The product: a compiler for the addon, the monitor and the soft CPU; decompression for guest kernels; a demo guest.
 RUN_PACKAGES=(
   g++ make cmake pkg-config patch dpkg-dev ca-certificates debian-archive-keyring
-  liblzma-dev libzstd-dev libbz2-dev liblzo2-dev liblz4-dev zlib1g-dev
+  libxen-dev liblzma-dev libzstd-dev libbz2-dev liblzo2-dev liblz4-dev zlib1g-dev
   cpio
 )
 # Tests: headers to compare with, compressors to make test kernels, programs that guests run, the linters.
 TEST_PACKAGES=(
-  libxen-dev xz-utils bzip2 lz4 lzop zstd python3-minimal perl-base libc6-dev clang-format shellcheck procps
+  xz-utils bzip2 lz4 lzop zstd python3-minimal perl-base libc6-dev clang-format shellcheck procps
 )
 # Benchmarks: the peer.
 BENCH_PACKAGES=(qemu-system-x86)

@@ -237,8 +237,8 @@ int main(int argc, char **argv) {
   for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
     sigaction(signals[i], &action, NULL);
   mmap(PAGE, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-  for (; trials->name; trials++)
-    try(trials);
-  if (trials == common + sizeof(common) / sizeof(common[0]) - 1) interrupted_arithmetic();
+  for (const struct trial *trial = is_rare ? rare : common; trial->name; trial++)
+    try(trial);
+  if (!is_rare) interrupted_arithmetic();
   return 0;
 }
