@@ -1,9 +1,9 @@
 /* Privileged instructions that a PV kernel may execute: xen/arch/x86/pv/emul-priv-op.c. Anything else is its
  * #GP. */
-#include "monitor.h"
+#include "insn.h"
 
-#define MAX_INSN 15
-#define FORCED_CPUID_SIZE 7
+#define SIGNATURE_SIZE 5
+#define CPUID_SIZE 2
 #define X86_CR0_SHOWN 0x80050033ul
 #define X86_CR0_TS 8ul
 
@@ -13,38 +13,28 @@
 #define MSR_IA32_MISC_ENABLE 0x1a0
 #define MSR_IA32_CR_PAT 0x277
 #define MSR_EFER 0xc0000080
+/* guest_wrmsr_xen (xen/arch/x86/traps.c); cpuid leaf 0x40000002 names it. */
+#define MSR_XEN_HYPERCALL_PAGE 0x40000000
 /* What Xen shows a guest: SCE, LME, LMA, NXE; WB WT UC- UC WC WP as PAT (XEN_MSR_PAT). */
 #define EFER_SHOWN 0xd01ul
 #define PAT_SHOWN 0x050100070406ul
 #define APICBASE_SHOWN 0xfee00900ul
 
-struct insn {
-  u8 bytes[MAX_INSN];
-  unsigned length;   /* bytes that could be read */
-  unsigned position; /* decoded so far */
-  u8 rex;
-  int operand16;
-};
-
-static u64 *gpr(struct regs *r, unsigned number) {
-  u64 *const map[16] = {&r->rax, &r->rcx, &r->rdx, &r->rbx, &r->rsp, &r->rbp, &r->rsi, &r->rdi,
-                        &r->r8,  &r->r9,  &r->r10, &r->r11, &r->r12, &r->r13, &r->r14, &r->r15};
-  return map[number & 15];
+/* iopl_ok: as it runs outside ring 0, a kernel needs IOPL 1, unless it asked for the architecture's rule. */
+static int iopl_ok(struct vcpu_area *v) {
+  int architectural = DOMAIN->vm_assist >> VMASST_TYPE_architectural_iopl & 1;
+  return v->iopl >= (v->user ? 3u : architectural ? 0u : 1u);
 }
 
-static u8 next(struct insn *i) {
-  return i->position < i->length ? i->bytes[i->position++] : (i->position++, 0);
-}
-
-static void fetch(struct insn *i, u64 rip) {
-  *i = (struct insn){0};
-  while (i->length < MAX_INSN && !copy_from_guest(i->bytes + i->length, rip + i->length, 1))
-    i->length++;
-}
-
-/* iopl_ok: a kernel needs IOPL 1 (physdev_op set_iopl), as it runs outside ring 0. */
-static int io_allowed(struct vcpu_area *v) {
-  return v->iopl >= 1;
+/* guest_io_okay: a clear bit allows a port. What cannot be read allows nothing. */
+static int port_ok(struct vcpu_area *v, u16 port, unsigned bytes) {
+  u8 allowed[2] = {0xff, 0xff};
+  if (iopl_ok(v)) return 1;
+  if (port + bytes > v->iobitmap_ports) return 0;
+  if (copy_from_guest(allowed, v->iobitmap + port / 8, 2) &&
+      copy_from_guest(allowed, v->iobitmap + port / 8, 1))
+    return 0;
+  return !((allowed[0] | allowed[1] << 8) >> (port & 7) & ((1 << bytes) - 1));
 }
 
 /* No port belongs to a domU: reads give all ones, but the PIT reads 0, which ends a guest's TSC calibration
@@ -53,8 +43,9 @@ static u64 port_value(u16 port) {
   return (port & ~3) == 0x40 ? 0 : 0xffffffff;
 }
 
-static int port_in(struct regs *r, u16 port, unsigned bytes) {
+static int port_in(struct vcpu_area *v, struct regs *r, u16 port, unsigned bytes) {
   u64 value = port_value(port);
+  if (!port_ok(v, port, bytes)) return 0;
   if (bytes == 1)
     r->rax = (r->rax & ~0xfful) | (value & 0xff);
   else if (bytes == 2)
@@ -81,6 +72,7 @@ static int read_msr(struct vcpu_area *v, struct regs *r) {
     break;
   case MSR_IA32_UCODE_REV:
   case MSR_IA32_MISC_ENABLE:
+  case MSR_XEN_HYPERCALL_PAGE:
     value = 0;
     break;
   case MSR_FS_BASE:
@@ -110,6 +102,10 @@ static int write_msr(struct vcpu_area *v, struct regs *r) {
     break;
   case MSR_IA32_CR_PAT:
     return value == PAT_SHOWN;
+  case MSR_XEN_HYPERCALL_PAGE:
+    v->hypercall[0] = value;
+    exit_to_hypervisor(v, MONITOR_EXIT_HYPERCALL_PAGE);
+    return !v->hypercall_result;
   case MSR_EFER:
     return value == EFER_SHOWN;
   case MSR_IA32_UCODE_REV:
@@ -170,47 +166,85 @@ static int is_no_cr(unsigned number) {
   return number == 1 || (number >= 5 && number != 8);
 }
 
-/* Two-byte opcodes. Returns 0 for #GP, -1 when another exception was injected. */
-static int emulate_0f(struct vcpu_area *v, struct regs *r, struct insn *i) {
-  u8 opcode = next(i);
-  switch (opcode) {
-  case 0x01: {
-    u8 modrm = next(i);
-    if (modrm != 0xd1) return 0; /* xsetbv */
-    if ((u32)r->rcx || !(r->rax & 1)) return 0;
-    v->xcr0 = (u32)r->rax | r->rdx << 32;
-    v->pending |= PENDING_XCR0;
-    return 1;
+/* mov to or from a control register. Returns 0 for #GP, -1 when another exception was injected. */
+static int move_cr(struct vcpu_area *v, struct regs *r, struct insn *i) {
+  u8 modrm = next(i);
+  unsigned number = (modrm >> 3 & 7) | (i->rex & REX_R ? 8 : 0);
+  u64 *target = gpr(r, (modrm & 7) | (i->rex & REX_B ? 8 : 0));
+  if (is_no_cr(number)) {
+    inject_exception(v, r, TRAP_invalid_op, 0);
+    return -1;
   }
-  case 0x06:
+  if (v->user) return 0;
+  return i->opcode == 0x20 ? read_cr(v, number, target) : write_cr(v, number, *target);
+}
+
+static int move_dr(struct vcpu_area *v, struct regs *r, struct insn *i) {
+  u8 modrm = next(i);
+  unsigned number = modrm >> 3 & 7;
+  u64 *target = gpr(r, (modrm & 7) | (i->rex & REX_B ? 8 : 0));
+  if (i->rex & REX_R) return 0;
+  if (i->opcode == 0x21) return read_dr(v, number, target);
+  u64 args[6] = {number, *target, 0, 0, 0, 0};
+  return !leave_to_hypervisor(v, __HYPERVISOR_set_debugreg, args);
+}
+
+static int xsetbv(struct vcpu_area *v, struct regs *r) {
+  __asm__ goto("1: xsetbv\n" EX_TABLE("1b", "refused")::"c"((u32)r->rcx), "a"((u32)r->rax), "d"((u32)r->rdx)
+               : "memory"
+               : refused);
+  v->xcr0 = (u32)r->rax | r->rdx << 32;
+  return 1;
+refused:
+  return 0;
+}
+
+/* As move_cr. */
+static int emulate_0f(struct vcpu_area *v, struct regs *r, struct insn *i) {
+  if (i->opcode == 0x20 || i->opcode == 0x22) return move_cr(v, r, i);
+  if (v->user) return 0;
+  switch (i->opcode) {
+  case 0x01:
+    return next(i) == 0xd1 && xsetbv(v, r);
+  case 0x06: /* clts */
     write_cr0_ts(v, 0);
-    return 1; /* clts */
-  case 0x08:
-  case 0x09:
-    return 1; /* invd, wbinvd: no cache to lose */
+    return 1;
+  case 0x09: /* wbinvd: no cache to lose */
+    return 1;
+  case 0x21:
+  case 0x23:
+    return move_dr(v, r, i);
   case 0x30:
     return write_msr(v, r);
   case 0x32:
     return read_msr(v, r);
-  case 0x20:
-  case 0x21:
-  case 0x22: {
-    u8 modrm = next(i);
-    unsigned number = (modrm >> 3 & 7) | (i->rex & 4 ? 8 : 0);
-    if (opcode != 0x21 && is_no_cr(number)) {
-      inject_exception(v, r, 6, 0);
-      return -1;
-    }
-    u64 *target = gpr(r, (modrm & 7) | (i->rex & 1 ? 8 : 0));
-    if (opcode == 0x20) return read_cr(v, number, target);
-    if (opcode == 0x21) return number < 8 && read_dr(v, number, target);
-    return write_cr(v, number, *target);
+  default:
+    return 0;
   }
-  case 0x23: {
-    u8 modrm = next(i);
-    u64 args[6] = {modrm >> 3 & 7, *gpr(r, (modrm & 7) | (i->rex & 1 ? 8 : 0)), 0, 0, 0, 0};
-    return !leave_to_hypervisor(v, __HYPERVISOR_set_debugreg, args);
-  }
+}
+
+static int emulate_one_byte(struct vcpu_area *v, struct regs *r, struct insn *i) {
+  unsigned wide = i->operand16 ? 2 : 4;
+  switch (i->opcode) {
+  case 0xe4:
+    return port_in(v, r, next(i), 1);
+  case 0xe5:
+    return port_in(v, r, next(i), wide);
+  case 0xec:
+    return port_in(v, r, r->rdx, 1);
+  case 0xed:
+    return port_in(v, r, r->rdx, wide);
+  case 0xe6:
+    return port_ok(v, next(i), 1);
+  case 0xe7:
+    return port_ok(v, next(i), wide);
+  case 0xee:
+    return port_ok(v, r->rdx, 1);
+  case 0xef:
+    return port_ok(v, r->rdx, wide);
+  case 0xfa: /* cli and sti leave IF and the upcall mask alone */
+  case 0xfb:
+    return iopl_ok(v);
   default:
     return 0;
   }
@@ -218,61 +252,41 @@ static int emulate_0f(struct vcpu_area *v, struct regs *r, struct insn *i) {
 
 int emulate_privileged(struct vcpu_area *v, struct regs *r) {
   struct insn i;
-  int done;
-  fetch(&i, r->rip);
-  u8 opcode = next(&i);
-  for (; opcode == 0x66 || opcode == 0xf2 || opcode == 0xf3 || opcode == 0x2e || opcode == 0x3e;
-       opcode = next(&i))
-    if (opcode == 0x66) i.operand16 = 1;
-  if ((opcode & 0xf0) == 0x40) {
-    i.rex = opcode;
-    opcode = next(&i);
-  }
-  unsigned wide = i.operand16 ? 2 : 4;
-  switch (opcode) {
-  case 0xe4:
-    done = io_allowed(v) && port_in(r, next(&i), 1);
-    break;
-  case 0xe5:
-    done = io_allowed(v) && port_in(r, next(&i), wide);
-    break;
-  case 0xec:
-    done = io_allowed(v) && port_in(r, r->rdx, 1);
-    break;
-  case 0xed:
-    done = io_allowed(v) && port_in(r, r->rdx, wide);
-    break;
-  case 0xe6:
-  case 0xe7:
-    next(&i);
-    done = io_allowed(v);
-    break;
-  case 0xee:
-  case 0xef:
-  /* cli and sti leave the upcall mask alone (emul-priv-op.c, "un-mirror virtualized state"). */
-  case 0xfa:
-  case 0xfb:
-    done = io_allowed(v);
-    break;
-  case 0x0f:
-    done = emulate_0f(v, r, &i);
-    break;
-  default:
-    done = 0;
-  }
+  decode(&i, v, r);
+  int done = i.two_byte ? emulate_0f(v, r, &i) : emulate_one_byte(v, r, &i);
   if (done < 0) return 1;
   if (!done || i.position > i.length) return 0;
   r->rip += i.position;
   return 1;
 }
 
-/* ud2a; .ascii "xen"; cpuid: XEN_EMULATE_PREFIX (public/arch-x86/xen.h). */
+/* The CPU has fetched the first two bytes: what cannot be read behind them is a fault of the guest's. */
+static int read_code(struct vcpu_area *v, struct regs *r, u8 *bytes, u64 at, unsigned size) {
+  for (unsigned n = 0; n < size; n++) {
+    if (!copy_from_guest(bytes + n, at + n, 1)) continue;
+    inject_page_fault(v, r, at + n, 0);
+    return 0;
+  }
+  return 1;
+}
+
+static int equal(const u8 *a, const u8 *b, unsigned size) {
+  for (unsigned i = 0; i < size; i++)
+    if (a[i] != b[i]) return 0;
+  return 1;
+}
+
+/*
+ * emulate_forced_invalid_op (xen/arch/x86/pv/emul-inv-op.c): ud2a; .ascii "xen"; cpuid, XEN_EMULATE_PREFIX of
+ * public/arch-x86/xen.h.
+ */
 int emulate_forced_cpuid(struct vcpu_area *v, struct regs *r) {
-  static const u8 signature[FORCED_CPUID_SIZE] = {0x0f, 0x0b, 'x', 'e', 'n', 0x0f, 0xa2};
-  u8 bytes[FORCED_CPUID_SIZE];
-  if (copy_from_guest(bytes, r->rip, sizeof bytes)) return 0;
-  for (unsigned i = 0; i < sizeof bytes; i++)
-    if (bytes[i] != signature[i]) return 0;
+  static const u8 signature[SIGNATURE_SIZE] = {0x0f, 0x0b, 'x', 'e', 'n'}, cpuid[CPUID_SIZE] = {0x0f, 0xa2};
+  u8 bytes[SIGNATURE_SIZE];
+  if (!read_code(v, r, bytes, r->rip, SIGNATURE_SIZE)) return 1;
+  if (!equal(bytes, signature, SIGNATURE_SIZE)) return 0;
+  if (!read_code(v, r, bytes, r->rip + SIGNATURE_SIZE, CPUID_SIZE)) return 1;
+  if (!equal(bytes, cpuid, CPUID_SIZE)) return 0;
   u32 a = r->rax, b, c = r->rcx, d;
   /* The engine answers with the table that the hypervisor gave it. */
   __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
@@ -280,6 +294,6 @@ int emulate_forced_cpuid(struct vcpu_area *v, struct regs *r) {
   r->rbx = b;
   r->rcx = c;
   r->rdx = d;
-  r->rip += FORCED_CPUID_SIZE;
+  r->rip += SIGNATURE_SIZE + CPUID_SIZE;
   return 1;
 }

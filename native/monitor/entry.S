@@ -26,7 +26,11 @@ vectors:
         pushq $0
         .endif
         pushq $vector
+        .if vector == 1
+        jmp debug
+        .else
         jmp common
+        .endif
         .set vector, vector + 1
         .endr
 
@@ -90,6 +94,17 @@ restore:
         .globl iretq_to_guest
 iretq_to_guest:
         iretq
+debug:
+        cld
+        save_regs
+        movq %rsp, %rdi
+        testb $3, REGS_cs(%rsp)
+        jz fault_inside
+        call debug_from_guest
+        movq %rax, %rsp
+        movq %rax, %rdi
+        call trap_entry
+        jmp restore
 /* A fault in ring 0: trap_inside fixes it up or gives up; it returns the frame to restore. */
 fault_inside:
         call trap_inside

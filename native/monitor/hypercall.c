@@ -83,14 +83,11 @@ static s64 fast_set_timer_op(struct vcpu_area *v, const u64 *args) {
 
 static s64 fast_vcpu_op(struct vcpu_area *v, const u64 *args) {
   u64 deadline;
-  u32 flags;
   if ((u32)args[1] != v->id) return (u32)args[1] >= DOMAIN->nr_vcpus ? -XEN_ENOENT : LEAVE_TO_HYPERVISOR;
   switch ((u32)args[0]) {
   case VCPUOP_set_singleshot_timer:
     if (!guest_range_ok(args[2], sizeof(struct vcpu_set_singleshot_timer))) return -XEN_EFAULT;
     get_guest(deadline, args[2], fault);
-    get_guest(flags, args[2] + 8, fault);
-    if ((flags & VCPU_SSHOTTMR_future) && deadline < system_time()) return -XEN_ETIME;
     set_timer(v, deadline ? deadline : 1);
     return 0;
   case VCPUOP_stop_singleshot_timer:
@@ -209,6 +206,7 @@ static void iret(struct vcpu_area *v, struct regs *r) {
   r->rsp = frame[7];
   vcpu_info(v)->evtchn_upcall_mask = !(frame[6] & X86_EFLAGS_IF);
   if ((frame[5] & 3) == 3) {
+    if (!v->user_cr3) crash(v, CRASH_NO_USER_TABLES);
     r->cs = frame[5] & 0xffff;
     r->ss = frame[8] & 0xffff;
     v->user = 1;
@@ -217,7 +215,7 @@ static void iret(struct vcpu_area *v, struct regs *r) {
   } else {
     v->kernel_ss = (frame[8] & 0xffff) | 3;
     /* A guest kernel is in ring 3 on Xen, where ss cannot be null. */
-    if (v->kernel_ss == 3) inject_exception(v, r, 13, 0);
+    if (v->kernel_ss == 3) inject_exception(v, r, TRAP_gp_fault, 0);
   }
 }
 

@@ -289,6 +289,7 @@ s64 new_baseptr(struct vcpu_area *v, u64 mfn) {
     if (error) return error;
     put_table(v, v->cr3 >> 12, PGT_l4_page_table, 0);
     v->cr3 = mfn << 12;
+    if (unlikely(v->ldt_mapped)) unmap_ldt(v);
   }
   flush_tlb(v);
   return 0;
@@ -303,5 +304,7 @@ s64 new_user_baseptr(struct vcpu_area *v, u64 mfn) {
   }
   if (old) put_table(v, old, PGT_l4_page_table, 0);
   v->user_cr3 = mfn << 12;
+  /* Without it there is no way to user mode: not by SYSRET either. */
+  if (!mfn) v->sysret_cs = 0;
   return 0;
 }

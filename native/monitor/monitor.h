@@ -54,9 +54,36 @@ static inline u64 rdtsc(void) {
 static inline void invlpg(u64 address) {
   __asm__ volatile("invlpg (%0)" ::"r"(address) : "memory");
 }
+static inline u64 read_cr2(void) {
+  u64 value;
+  __asm__ volatile("mov %%cr2, %0" : "=r"(value));
+  return value;
+}
 static inline void load_cr3(u64 cr3) {
   __asm__ volatile("mov %0, %%cr3" ::"r"(cr3) : "memory");
 }
+
+enum {
+  TRAP_divide_error,
+  TRAP_debug,
+  TRAP_nmi,
+  TRAP_int3,
+  TRAP_overflow,
+  TRAP_bounds,
+  TRAP_invalid_op,
+  TRAP_no_device,
+  TRAP_double_fault,
+  TRAP_copro_seg,
+  TRAP_invalid_tss,
+  TRAP_no_segment,
+  TRAP_stack_error,
+  TRAP_gp_fault,
+  TRAP_page_fault,
+  TRAP_alignment_check = 17,
+  TRAP_machine_check = 18
+};
+
+#define PF_PROTECTED_WRITE 3ul /* present, write, and not from user mode */
 
 #define MSR_STAR 0xc0000081u
 #define MSR_FS_BASE 0xc0000100u
@@ -88,6 +115,8 @@ static inline int guest_range_ok(u64 address, u64 size) {
 /* traps.c */
 void bounce(struct vcpu_area *v, struct regs *r, u64 handler, int has_error_code, u64 error_code, int mask);
 void inject_exception(struct vcpu_area *v, struct regs *r, unsigned vector, u64 error_code);
+/* The fault's U bit follows from the mode that the guest is in. */
+void inject_page_fault(struct vcpu_area *v, struct regs *r, u64 address, u64 error_code);
 void crash(struct vcpu_area *v, u64 reason) __attribute__((noreturn));
 int copy_from_guest(void *to, u64 from, u64 size);
 void write_cr0_ts(struct vcpu_area *v, u64 ts);
@@ -95,6 +124,18 @@ void write_cr0_ts(struct vcpu_area *v, u64 ts);
 /* emulate.c: 1 if the instruction was done and rip is past it. */
 int emulate_privileged(struct vcpu_area *v, struct regs *r);
 int emulate_forced_cpuid(struct vcpu_area *v, struct regs *r);
+
+/* ptwr.c: begin is 1 if the guest goes on with the write; finish, at the next trap, if nothing is left of
+ * that. */
+int ptwr_begin(struct vcpu_area *v, struct regs *r);
+int ptwr_finish(struct vcpu_area *v, struct regs *r);
+
+/* ldt.c */
+void load_ldt(struct vcpu_area *v);
+void unmap_ldt(struct vcpu_area *v);
+int is_ldt_fault(const struct vcpu_area *v, u64 address, u64 error_code);
+int map_ldt(struct vcpu_area *v, u64 address);
+void inject_ldt_fault(struct vcpu_area *v, struct regs *r, u64 address, u64 error_code);
 
 /* mm.c: 0 or a negative Xen errno. src/xenner/mm holds the same rules. */
 s64 fast_mmu_update(struct vcpu_area *v, const u64 *args);

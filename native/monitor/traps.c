@@ -2,32 +2,12 @@
  * kernel stack. */
 #include "monitor.h"
 
-enum {
-  TRAP_divide_error,
-  TRAP_debug,
-  TRAP_nmi,
-  TRAP_int3,
-  TRAP_overflow,
-  TRAP_bounds,
-  TRAP_invalid_op,
-  TRAP_no_device,
-  TRAP_double_fault,
-  TRAP_copro_seg,
-  TRAP_invalid_tss,
-  TRAP_no_segment,
-  TRAP_stack_error,
-  TRAP_gp_fault,
-  TRAP_page_fault,
-  TRAP_alignment_check = 17,
-  TRAP_machine_check = 18
-};
-
-#define PF_PROTECTED_WRITE 3ul /* present, write, and not from user mode */
+#define PFEC_user_mode 4ul
 #define DR6_DEFAULT 0xffff0ff0ul
 /* AC VM RF NT TF DF and IOPL: create_bounce_frame (xen/arch/x86/x86_64/entry.S) and SYSCALL's own mask. */
-#define EFLAGS_NOT_FOR_KERNEL 0x67500ul
-#define PTWR_CHUNK 64ul
+#define EFLAGS_NOT_FOR_KERNEL 0x77500ul
 #define INT80_VECTOR 0x80
+#define SYSCALL_SIZE 2
 
 void crash(struct vcpu_area *v, u64 reason) {
   v->crash_reason = reason;
@@ -123,19 +103,6 @@ static void load_debugregs(struct vcpu_area *v) {
       "r"(v->dr[1]), "r"(v->dr[2]), "r"(v->dr[3]), "r"(v->dr[7]));
 }
 
-/* The LDT is read through the guest's own mapping of it; its descriptor stands beside the TSS in the reserved
- * page. */
-static void load_ldt(struct vcpu_area *v) {
-  u64 *gdt = (u64 *)(GDT_VA + v->id * BLOCK_SIZE + (SEL_LDT & ~7));
-  u64 limit = v->ldt_entries * 8 - 1, base = v->ldt_base;
-  if (v->ldt_entries) {
-    gdt[0] = (limit & 0xffff) | (base & 0xffffff) << 16 | 0x82ul << 40 | (limit >> 16 & 15) << 48 |
-             (base >> 24 & 0xff) << 56;
-    gdt[1] = base >> 32;
-  }
-  __asm__ volatile("lldt %w0" ::"r"(v->ldt_entries ? SEL_LDT : 0) : "memory");
-}
-
 static void apply_pending(struct vcpu_area *v) {
   u64 pending = v->pending;
   if (likely(!pending)) return;
@@ -156,72 +123,19 @@ static void apply_pending(struct vcpu_area *v) {
   if (pending & PENDING_SWAPGS) __asm__ volatile("swapgs" ::: "memory");
 }
 
-/*
- * ptwr: a kernel's write to an L1 table that it has mapped read-only. Xen emulates the instruction; here the
- * guest executes it itself, with the mapping made writable for that one step, and the entries it changed are
- * checked after.
- */
-static int ptwr_begin(struct vcpu_area *v, struct regs *r) {
-  u64 address = v->cr2;
-  if (!guest_range_ok(address, 8)) return 0;
-  u64 *mapping = walk_to_l1(v, address);
-  if (!mapping || (*mapping & PF_PROTECTED_WRITE) != 1 || !is_l1_table((*mapping & PTE_ADDRESS) >> 12))
-    return 0;
-  struct ptwr *p = &v->ptwr;
-  p->address = address;
-  p->mapping_gpa = (u64)mapping - DIRECT_VA;
-  p->chunk_gpa = (*mapping & PTE_ADDRESS) | (address & 0xffful & ~(PTWR_CHUNK - 1));
-  p->rflags = r->rflags & (X86_EFLAGS_TF | X86_EFLAGS_IF);
-  const u64 *chunk = direct(p->chunk_gpa);
-  for (u64 i = 0; i < PTWR_CHUNK / 8; i++)
-    p->old[i] = chunk[i];
-  v->fault_registers = *r;
-  *mapping |= 2;
-  invlpg(address);
-  r->rflags = (r->rflags & ~X86_EFLAGS_IF) | X86_EFLAGS_TF;
-  p->active = 1;
-  return 1;
-}
-
-static s64 ptwr_commit(struct vcpu_area *v, u64 gpa, u64 old, u64 value) {
-  if (DOMAIN->flags & DOMAIN_FAST_PATHS) return l1_entry_written(v, old, value);
-  v->hypercall[0] = gpa;
-  v->hypercall[1] = old;
-  v->hypercall[2] = value;
-  exit_to_hypervisor(v, MONITOR_EXIT_PTWR);
-  return v->hypercall_result;
-}
-
-/* Returns 1 when the trap was only the step's own #DB. */
-static int ptwr_finish(struct vcpu_area *v, struct regs *r) {
-  struct ptwr *p = &v->ptwr;
-  u64 *chunk = direct(p->chunk_gpa);
-  u64 *mapping = direct(p->mapping_gpa);
-  int stepped = r->vector == TRAP_debug;
-  p->active = 0;
-  *mapping &= ~2ul;
-  invlpg(p->address);
-  r->rflags = (r->rflags & ~(X86_EFLAGS_TF | X86_EFLAGS_IF)) | p->rflags;
-  for (u64 i = 0; i < PTWR_CHUNK / 8; i++) {
-    u64 value = chunk[i];
-    if (value == p->old[i]) continue;
-    if (ptwr_commit(v, p->chunk_gpa + i * 8, p->old[i], value)) {
-      /* Xen refuses to emulate it: the guest sees the fault of its write, with nothing done. */
-      chunk[i] = p->old[i];
-      *r = v->fault_registers;
-      v->cr2 = p->address;
-      vcpu_info(v)->arch.cr2 = p->address;
-      inject_exception(v, r, TRAP_page_fault, PF_PROTECTED_WRITE);
-      return 1;
-    }
-  }
-  return stepped && !(p->rflags & X86_EFLAGS_TF);
+void inject_page_fault(struct vcpu_area *v, struct regs *r, u64 address, u64 error_code) {
+  vcpu_info(v)->arch.cr2 = address;
+  /* The CPU reads descriptors as a supervisor, whoever made it. */
+  inject_exception(v, r, TRAP_page_fault, (error_code & ~PFEC_user_mode) | (v->user ? PFEC_user_mode : 0));
 }
 
 static void page_fault(struct vcpu_area *v, struct regs *r) {
-  if (!v->user && (r->error_code & 0x1f) == PF_PROTECTED_WRITE && ptwr_begin(v, r)) return;
-  vcpu_info(v)->arch.cr2 = v->cr2;
-  inject_exception(v, r, TRAP_page_fault, (u32)r->error_code);
+  u64 error_code = (u32)r->error_code;
+  if (!v->user && (error_code & 0x1f) == PF_PROTECTED_WRITE && ptwr_begin(v, r)) return;
+  if (likely(!is_ldt_fault(v, v->cr2, error_code)))
+    inject_page_fault(v, r, v->cr2, error_code);
+  else if (!map_ldt(v, v->cr2))
+    inject_ldt_fault(v, r, v->cr2, error_code);
 }
 
 /* permit_softint (xen/arch/x86/include/asm/traps.h): int n through the guest's own table and its DPLs. */
@@ -247,6 +161,13 @@ static void int80(struct vcpu_area *v, struct regs *r) {
   }
 }
 
+static u64 take_dr6(void) {
+  u64 dr6;
+  __asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
+  __asm__ volatile("mov %0, %%dr6" ::"r"(DR6_DEFAULT));
+  return dr6;
+}
+
 static void exception(struct vcpu_area *v, struct regs *r) {
   switch (r->vector) {
   case TRAP_nmi:
@@ -255,10 +176,9 @@ static void exception(struct vcpu_area *v, struct regs *r) {
   case TRAP_double_fault:
     crash(v, CRASH_DOUBLE_FAULT);
   case TRAP_debug: {
-    u64 dr6;
-    __asm__ volatile("mov %%dr6, %0" : "=r"(dr6));
-    __asm__ volatile("mov %0, %%dr6" ::"r"(DR6_DEFAULT));
-    v->dr[6] = dr6;
+    /* do_debug: the guest's DR6 collects, as a real one does. */
+    u64 dr6 = take_dr6();
+    v->dr[6] = (v->dr[6] | (dr6 & ~DR6_DEFAULT)) & (dr6 | ~DR6_DEFAULT);
     break;
   }
   case TRAP_invalid_op:
@@ -271,7 +191,7 @@ static void exception(struct vcpu_area *v, struct regs *r) {
     break;
   }
   case TRAP_gp_fault:
-    if (software_interrupt(v, r) || (!v->user && emulate_privileged(v, r))) return;
+    if (software_interrupt(v, r) || (!r->error_code && emulate_privileged(v, r))) return;
     break;
   case TRAP_page_fault:
     page_fault(v, r);
@@ -280,9 +200,19 @@ static void exception(struct vcpu_area *v, struct regs *r) {
   inject_exception(v, r, r->vector, (u32)r->error_code);
 }
 
+static void undefined_syscall(struct vcpu_area *v, struct regs *r) {
+  r->rip -= SYSCALL_SIZE;
+  inject_exception(v, r, TRAP_invalid_op, 0);
+}
+
 static void syscall(struct vcpu_area *v, struct regs *r) {
-  if (v->user) {
+  if (v->user && v->syscall_callback) {
     bounce(v, r, v->syscall_callback, 0, 0, v->syscall_flags & 1);
+    return;
+  }
+  if (v->user) {
+    /* lstar_enter since XSA-339 */
+    undefined_syscall(v, r);
     return;
   }
   r->cs = SEL_KERNEL_CS;
@@ -294,14 +224,13 @@ void trap_entry(struct regs *r);
 void trap_entry(struct regs *r) {
   struct vcpu_area *v = this_vcpu();
   v->registers = (u64)r - MONITOR_VA;
-  if (r->vector == TRAP_page_fault) __asm__ volatile("mov %%cr2, %0" : "=r"(v->cr2));
+  if (r->vector == TRAP_page_fault) v->cr2 = read_cr2();
   if (unlikely(v->ptwr.active) && ptwr_finish(v, r)) r->vector = KICK_VECTOR;
   if (r->vector == VECTOR_SYSCALL)
     syscall(v, r);
   else if (r->vector == VECTOR_SYSCALL_COMPAT) {
-    /* No guest can register a 32-bit syscall callback: the instruction is undefined. */
-    r->rip -= 2;
-    inject_exception(v, r, TRAP_invalid_op, 0);
+    /* No guest can register a 32-bit syscall callback. */
+    undefined_syscall(v, r);
   } else if (r->vector == INT80_VECTOR)
     int80(v, r);
   else if (r->vector < 32)
@@ -314,12 +243,29 @@ extern char iretq_to_guest[];
 extern const u32 stub_fixups[], stub_iretqs[];
 extern const int ex_table_start[], ex_table_end[];
 
-/* The guest chose what the last iretq loads: its fault is the guest's #GP, taken where iretq would have gone.
+static struct regs *main_stack(struct vcpu_area *v) {
+  return (struct regs *)(((u64)v & ~(BLOCK_SIZE - 1)) + BLOCK_STACK_TOP) - 1;
+}
+
+/*
+ * #DB has a stack of its own, as it may come before SYSCALL's code has left the user's (a `mov ss` with a
+ * watchpoint right before it). The guest's own #DB goes on where every trap does: what it does may meet a
+ * watchpoint again.
+ */
+struct regs *debug_from_guest(const struct regs *r);
+struct regs *debug_from_guest(const struct regs *r) {
+  struct regs *top = main_stack(this_vcpu());
+  *top = *r;
+  return top;
+}
+
+/*
+ * The guest chose what the last iretq loads: its fault is the guest's (handle_exception by _ASM_PRE_EXTABLE
+ * in xen/arch/x86/x86_64/entry.S), taken where iretq would have gone.
  */
 static struct regs *iretq_fault(struct vcpu_area *v, struct regs *r) {
-  struct regs copy = *r;
+  struct regs copy = *r, *top = main_stack(v);
   const u64 *frame = (const u64 *)r->rsp;
-  struct regs *top = (struct regs *)(((u64)r & ~(BLOCK_SIZE - 1)) + BLOCK_STACK_TOP) - 1;
   copy.rip = frame[0];
   copy.cs = frame[1];
   copy.rflags = frame[2];
@@ -327,19 +273,44 @@ static struct regs *iretq_fault(struct vcpu_area *v, struct regs *r) {
   copy.ss = frame[4];
   *top = copy;
   v->registers = (u64)top - MONITOR_VA;
-  inject_exception(v, top, TRAP_gp_fault, (u32)top->error_code);
+  if (top->vector == TRAP_page_fault)
+    inject_ldt_fault(v, top, read_cr2(), (u32)top->error_code);
+  else
+    inject_exception(v, top, top->vector, (u32)top->error_code);
   apply_pending(v);
   return top;
+}
+
+static int is_iretq(u64 rip, u64 stub_offset) {
+  if (rip == (u64)iretq_to_guest) return 1;
+  for (const u32 *p = stub_iretqs; *p; p++)
+    if (stub_offset == *p) return 1;
+  return 0;
+}
+
+/* Traps in ring 0 that change nothing: a watchpoint on what the monitor reads or writes for the guest
+ * (do_debug ignores it as well), an NMI, an LDT page that is now mapped. */
+static int is_harmless(struct vcpu_area *v, struct regs *r) {
+  switch (r->vector) {
+  case TRAP_debug:
+    take_dr6();
+    return 1;
+  case TRAP_nmi:
+    return 1;
+  case TRAP_page_fault:
+    return is_ldt_fault(v, read_cr2(), r->error_code) && map_ldt(v, read_cr2());
+  default:
+    return 0;
+  }
 }
 
 /* A fault in ring 0. Returns the frame to go on with. */
 struct regs *trap_inside(struct regs *r);
 struct regs *trap_inside(struct regs *r) {
   struct vcpu_area *v = this_vcpu();
-  u64 stub = ((u64)r & ~(BLOCK_SIZE - 1)) + BLOCK_STUB, offset = r->rip - stub;
-  if (r->rip == (u64)iretq_to_guest) return iretq_fault(v, r);
-  for (const u32 *p = stub_iretqs; *p; p++)
-    if (offset == *p) return iretq_fault(v, r);
+  u64 stub = ((u64)v & ~(BLOCK_SIZE - 1)) + BLOCK_STUB, offset = r->rip - stub;
+  if (is_harmless(v, r)) return r;
+  if (is_iretq(r->rip, offset)) return iretq_fault(v, r);
   for (const u32 *p = stub_fixups; p[1]; p += 3)
     if (offset >= p[0] && offset < p[1]) {
       r->rip = stub + p[2];
@@ -351,7 +322,7 @@ struct regs *trap_inside(struct regs *r) {
       return r;
     }
   v->registers = (u64)r - MONITOR_VA;
-  __asm__ volatile("mov %%cr2, %0" : "=r"(v->cr2));
+  v->cr2 = read_cr2();
   for (;;)
     exit_to_hypervisor(v, MONITOR_EXIT_PANIC);
 }

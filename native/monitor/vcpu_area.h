@@ -25,6 +25,7 @@ typedef long s64;
 #define XEN_SLOT 256
 #define DIRECT_SLOT 258
 #define GDT_VA 0xffff800040000000ul
+#define LDT_VA 0xffff800040200000ul
 #define MONITOR_VA 0xffff800080000000ul
 #define DIRECT_VA 0xffff810000000000ul
 
@@ -40,6 +41,7 @@ typedef long s64;
 #define BLOCK_VCPU_AREA 0x2000
 #define BLOCK_STACK_TOP 0x8000
 #define BLOCK_IST_TOP 0xc000
+#define BLOCK_DEBUG_TOP 0x10000
 
 /* Selectors in the reserved GDT page (xen-x86_64.h: FLAT_*), then the monitor's own. */
 #define SEL_USER_CS32 0xe023
@@ -67,12 +69,18 @@ typedef long s64;
 #define MONITOR_EXIT_PTWR 3      /* hypercall[0..2] = gpa of the entry, old, new; result 0 or an errno */
 #define MONITOR_EXIT_CRASH 4     /* the guest cannot go on; crash_reason says why */
 #define MONITOR_EXIT_PANIC 5     /* a fault in the monitor itself */
+#define MONITOR_EXIT_LDT                                                                                     \
+  6 /* hypercall[0] = offset of an LDT page to map, or LDT_UNMAP; result 0 or an errno */
+#define MONITOR_EXIT_HYPERCALL_PAGE 7 /* hypercall[0] = what was written to the MSR; result 0 or an errno */
+
+#define LDT_UNMAP 0xfffffffffffffffful
 
 /* vcpu_area.crash_reason */
 #define CRASH_NO_HANDLER 1 /* exception without a registered handler */
 #define CRASH_BAD_STACK 2  /* the kernel stack cannot take a bounce frame */
 #define CRASH_BAD_IRET 3   /* the iret frame cannot be read */
 #define CRASH_DOUBLE_FAULT 4
+#define CRASH_NO_USER_TABLES 5 /* to user mode without MMUEXT_NEW_USER_BASEPTR */
 
 /* vcpu_area.pending: what to load into the CPU before the guest runs again. */
 #define PENDING_CR3 (1u << 0)
@@ -133,9 +141,9 @@ struct ptwr {
   u64 active;
   u64 address;     /* faulting linear address */
   u64 mapping_gpa; /* the entry that maps it */
-  u64 chunk_gpa;   /* 64-byte chunk of the table */
+  u64 entry_gpa;   /* the entry that is written */
   u64 rflags;      /* the guest's own TF and IF */
-  u64 old[8];
+  u64 old;
 };
 
 struct vcpu_area {
@@ -176,7 +184,9 @@ struct vcpu_area {
   u64 iopl;
   u64 sysret_cs; /* what SYSRET loads now; the hypervisor clears it when the GDT changes */
   u64 sysret_ss;
-  u64 reserved[1];
+  u64 iobitmap; /* PHYSDEVOP_set_iobitmap: a guest linear address */
+  u64 iobitmap_ports;
+  u64 ldt_mapped; /* pages of the LDT that have been mapped since it was set */
   struct ptwr ptwr;
   struct regs fault_registers; /* the guest's registers when a write through ptwr began */
   u64 counters[64];            /* by hypercall number: served in the monitor */

@@ -52,7 +52,7 @@ export function guestCpuid(vcpu: number, nrVcpus: number): CpuidEntry[] {
     { ...empty, function: 7, index: 0, ebx: LEAF7_EBX },
     { function: XEN_LEAF, eax: XEN_LEAF + 2, ebx: xenB, ecx: xenC, edx: xenD },
     { ...empty, function: XEN_LEAF + 1, eax: XEN_VERSION },
-    // ebx: the MSR that would write hypercall pages, which PV guests do not use.
+    // ebx: the MSR that writes a hypercall page.
     { function: XEN_LEAF + 2, eax: 1, ebx: XEN_LEAF, ecx: XEN_FEAT1, edx: 0 },
     { ...empty, function: 0x80000000, eax: 0x80000008 },
     { ...empty, function: 0x80000001, ecx: EXTENDED_ECX, edx: EXTENDED_EDX },

@@ -8,6 +8,7 @@ import {
   CRASH_BAD_STACK,
   CRASH_DOUBLE_FAULT,
   CRASH_NO_HANDLER,
+  CRASH_NO_USER_TABLES,
   MONITOR_VA,
   regs,
 } from '../monitor/vcpu-area.js';
@@ -30,6 +31,7 @@ const CRASH_CLAUSES: Readonly<Record<number, string>> = {
   [CRASH_BAD_STACK]: 'the kernel stack cannot take an exception frame',
   [CRASH_BAD_IRET]: 'the iret frame cannot be read',
   [CRASH_DOUBLE_FAULT]: 'a double fault',
+  [CRASH_NO_USER_TABLES]: 'it went to user mode without page tables for it',
 };
 
 /** @param reason CRASH_* of the vCPU area */

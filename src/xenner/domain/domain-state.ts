@@ -30,6 +30,8 @@ export interface Domain {
   readonly pageInfo: Gpa;
   /** GDT page tables: 16 L1 entries a vCPU, 8 bytes each, for the guest's GDT frames (14) and Xen's own page. */
   readonly gdtL1: Gpa;
+  /** LDT page tables: 16 L1 entries a vCPU. */
+  readonly ldtL1: Gpa;
   /** Frames for grant entries, shared with the guest: see GrantTable. */
   readonly grantFrames: { readonly firstMfn: number; readonly count: number };
   readonly pages: PageTypes;

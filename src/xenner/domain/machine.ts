@@ -141,6 +141,10 @@ export class Machine implements Domain {
     return this.frames.gdtL1;
   }
 
+  get ldtL1(): Gpa {
+    return this.frames.ldtL1;
+  }
+
   get grantFrames(): { firstMfn: number; count: number } {
     return { firstMfn: this.frames.grantFrames / PAGE, count: GRANT_FRAMES };
   }

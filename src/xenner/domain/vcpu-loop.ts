@@ -6,9 +6,11 @@ import { VIRQ_TIMER, vcpu_info } from '../abi/xen.js';
 import { HypercallArgs } from '../hypercall/call.js';
 import { dispatch } from '../hypercall/table.js';
 import { GuestAccess } from '../mm/guest-access.js';
+import { destroyLdt, mapLdtPage } from '../mm/ldt.js';
 import { commitL1Write } from '../mm/ptwr.js';
 import * as monitor from '../monitor/vcpu-area.js';
 import { crashClause } from './crash.js';
+import { writeHypercallMsr } from './hypercall-msr.js';
 import type { Machine } from './machine.js';
 import { Runstate, writeRunstateArea } from './runstate.js';
 import type { UserRegs, Vcpu } from './vcpu.js';
@@ -165,9 +167,15 @@ export class VcpuLoop implements Vcpu {
         break;
       case monitor.MONITOR_EXIT_PTWR: {
         const [at, old, value] = this.area.words('hypercall');
-        this.#result[0] = BigInt.asUintN(64, BigInt(commitL1Write(this.domain, at!, old!, value!)));
+        this.#answer(commitL1Write(this.domain, at!, old!, value!));
         break;
       }
+      case monitor.MONITOR_EXIT_LDT:
+        this.#answer(this.#ldt(this.area.words('hypercall')[0]!));
+        break;
+      case monitor.MONITOR_EXIT_HYPERCALL_PAGE:
+        this.#answer(writeHypercallMsr(this, this.area.words('hypercall')[0]!));
+        break;
       case monitor.MONITOR_EXIT_CRASH:
         this.crash(crashClause(this.area.low('crash_reason')));
         break;
@@ -183,7 +191,17 @@ export class VcpuLoop implements Vcpu {
     const number = this.#request[1] === 0 ? this.#request[0]! : 0xffffffff;
     this.#args.load(this.#request, 2);
     const result = dispatch(this, number, this.#args);
+    this.#answer(result);
+  }
+
+  #answer(result: number | bigint): void {
     this.#result[0] = typeof result === 'bigint' ? result : BigInt.asUintN(64, BigInt(result));
+  }
+
+  #ldt(what: bigint): number {
+    if (what !== monitor.LDT_UNMAP) return mapLdtPage(this, what);
+    destroyLdt(this);
+    return 0;
   }
 
   /** What other threads and timers want of this vCPU. */

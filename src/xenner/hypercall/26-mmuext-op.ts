@@ -4,14 +4,12 @@ import * as abi from '../abi/xen.js';
 import type { Vcpu } from '../domain/vcpu.js';
 import { newBaseptr, newUserBaseptr } from '../mm/base-pointer.js';
 import { pageOwner } from '../mm/foreign.js';
-import { addressOk } from '../mm/guest-list.js';
+import { setLdt } from '../mm/ldt.js';
 import { flushAddress, flushTlb, vcpusOfMask } from '../mm/tlb.js';
 import { clearPage, copyPage } from '../mm/update.js';
-import { PENDING_LDT, PGT_l1_page_table } from '../monitor/vcpu-area.js';
+import { PGT_l1_page_table } from '../monitor/vcpu-area.js';
 import type { Hypercall, HypercallArgs } from './call.js';
 import { openBatch, runBatch } from './mmu-batch.js';
-
-const MAX_LDT_ENTRIES = 8192n;
 
 /** struct mmuext_op, decoded from a private copy: arg1 and arg2 are frame numbers or addresses. */
 interface Operation {
@@ -30,17 +28,6 @@ function flushMany(vcpu: Vcpu, op: Operation): number {
   if (typeof whom === 'number') return -EINVAL;
   if (op.cmd === abi.MMUEXT_TLB_FLUSH_MULTI) flushTlb(whom);
   else flushAddress(whom, op.arg1);
-  return 0;
-}
-
-/** The CPU reads the LDT through the guest's own mapping of it. */
-function setLdt(vcpu: Vcpu, op: Operation): number {
-  const entries = op.arg2 & 0xffffffffn;
-  const base = entries === 0n ? 0n : op.arg1;
-  if ((base & 0xfffn) !== 0n || !addressOk(base) || entries > MAX_LDT_ENTRIES) return -EINVAL;
-  vcpu.area.set('ldt_base', base);
-  vcpu.area.set('ldt_entries', entries);
-  vcpu.addPending(PENDING_LDT);
   return 0;
 }
 
@@ -80,7 +67,7 @@ function operate(vcpu: Vcpu, op: Operation): number {
       // cache_flush_permitted: for domains with hardware.
       return -EACCES;
     case abi.MMUEXT_SET_LDT:
-      return setLdt(vcpu, op);
+      return setLdt(vcpu, op.arg1, op.arg2 & 0xffffffffn);
     case abi.MMUEXT_CLEAR_PAGE:
       return clearPage(vcpu, mfn);
     case abi.MMUEXT_COPY_PAGE:

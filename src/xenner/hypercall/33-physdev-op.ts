@@ -35,9 +35,12 @@ function setIopl(vcpu: Vcpu, { iopl }: { iopl: number }): number {
   return 0;
 }
 
-/** Programs may use the ports of the bitmap. None of them belongs to a domU, so there is nothing to remember. */
-function setIobitmap(_vcpu: Vcpu, op: { bitmap: bigint; nr_ports: number }): number {
-  return !addressOk(op.bitmap) || op.nr_ports > NR_PORTS ? -EINVAL : 0;
+/** Programs may use the ports of the bitmap, though none of them belongs to a domU: the monitor's part. */
+function setIobitmap(vcpu: Vcpu, op: { bitmap: bigint; nr_ports: number }): number {
+  if (!addressOk(op.bitmap) || op.nr_ports > NR_PORTS) return -EINVAL;
+  vcpu.area.set('iobitmap', op.bitmap);
+  vcpu.area.setLow('iobitmap_ports', op.nr_ports);
+  return 0;
 }
 
 function irqStatusQuery(vcpu: Vcpu, arg: bigint): number {

@@ -1,6 +1,7 @@
 /** The L4s that a vCPU runs on: new_guest_cr3 and MMUEXT_NEW_USER_BASEPTR (xen/arch/x86/mm.c). */
 import type { Vcpu } from '../domain/vcpu.js';
 import { PENDING_CR3, PGT_l4_page_table } from '../monitor/vcpu-area.js';
+import { destroyLdt } from './ldt.js';
 
 const PAGE = 4096;
 
@@ -17,6 +18,7 @@ export function newBaseptr(vcpu: Vcpu, mfn: number): number {
     if (error !== 0) return error;
     pages.putPageType(vcpu, old, PGT_l4_page_table);
     vcpu.area.set('cr3', BigInt(mfn * PAGE));
+    destroyLdt(vcpu);
   }
   vcpu.addPending(PENDING_CR3);
   return 0;
@@ -33,5 +35,7 @@ export function newUserBaseptr(vcpu: Vcpu, mfn: number): number {
   }
   if (old !== 0) pages.putPageType(vcpu, old, PGT_l4_page_table);
   vcpu.area.set('user_cr3', BigInt(mfn * PAGE));
+  // Without it there is no way to user mode: not by SYSRET either.
+  if (mfn === 0) vcpu.area.setLow('sysret_cs', 0);
   return 0;
 }

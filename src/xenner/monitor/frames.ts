@@ -8,6 +8,8 @@ export const GRANT_FRAMES = 32;
 /** The GDT of a vCPU is 16 pages: 14 of the guest's, Xen's own, and one unused (FIRST_RESERVED_GDT_PAGE). */
 export const GDT_PAGES = 16;
 export const RESERVED_GDT_PAGE = 14;
+/** 8192 descriptors. */
+export const LDT_PAGES = 16;
 const ENTRIES = 512;
 const LARGE_PAGE = ENTRIES * PAGE;
 const GIB = ENTRIES * LARGE_PAGE;
@@ -27,6 +29,8 @@ export interface XenFrames {
   readonly zero: Gpa;
   /** L1 entries of all GDTs: GDT_PAGES a vCPU. */
   readonly gdtL1: Gpa;
+  /** L1 entries of all LDTs: LDT_PAGES a vCPU. */
+  readonly ldtL1: Gpa;
   /** Xen's own GDT page of each vCPU. */
   readonly xenGdt: readonly Gpa[];
   /** Tables of the hole: L3 of XEN_SLOT and of DIRECT_SLOT, and the rest by need. */
@@ -68,6 +72,7 @@ export function layoutXenFrames(nrPages: number, nrVcpus: number): XenFrames {
     grantFrames: take(GRANT_FRAMES),
     zero: take(1),
     gdtL1: take(pagesFor(nrVcpus * GDT_PAGES * 8)),
+    ldtL1: take(pagesFor(nrVcpus * LDT_PAGES * 8)),
     xenGdt: takeEach(nrVcpus),
     xenL3: take(1),
     directL3: take(1),

@@ -16,8 +16,13 @@ const TSS_LIMIT = 0x67;
 const VECTORS = 256;
 /** Vectors that `int n` reaches directly: int3, into, int 0x80. Others arrive as #GP, which the monitor sorts out. */
 const USER_VECTORS: ReadonlySet<number> = new Set([3, 4, 0x80]);
-/** NMI, #DF and #MC have a stack of their own: they may come when the other cannot be used. */
-const IST_VECTORS: ReadonlySet<number> = new Set([2, 8, 18]);
+/** NMI, #DF and #MC have a stack of their own: they may come when the other cannot be used. #DB has another. */
+const IST: ReadonlyMap<number, bigint> = new Map([
+  [1, 2n],
+  [2, 1n],
+  [8, 1n],
+  [18, 1n],
+]);
 
 export interface HoleEntries {
   readonly xen: bigint;
@@ -47,6 +52,7 @@ export function mapHole(memory: GuestMemory, frames: XenFrames): HoleEntries {
   for (const [i, l2] of frames.xenL2.entries()) put(frames.xenL3, i, entry(l2, TABLE));
   putPages(frames.m2pL1, m2pL2, frames.m2p, frames.m2pPages, () => PRESENT | ACCESSED_DIRTY | NX);
   put(gdtL2, 0, entry(frames.gdtL1, TABLE));
+  put(gdtL2, 1, entry(frames.ldtL1, TABLE)); // LDT_VA: pages come when a selector is first loaded
   const textPages = area.MONITOR_TEXT_MAX / PAGE;
   putPages(frames.monitorL1, monitorL2, frames.monitor, frames.monitorPages, (page) =>
     page < textPages ? PRESENT | ACCESSED_DIRTY | GLOBAL : TABLE | GLOBAL,
@@ -89,7 +95,7 @@ function writeIdt(memory: GuestMemory, idt: Gpa, image: MonitorImage): void {
   for (let vector = 0; vector < VECTORS; vector++) {
     const handler = image.vectorEntry(vector);
     const dpl = USER_VECTORS.has(vector) ? 3n : 0n;
-    const ist = IST_VECTORS.has(vector) ? 1n : 0n;
+    const ist = IST.get(vector) ?? 0n;
     const low =
       (handler & 0xffffn) |
       (BigInt(area.SEL_MONITOR_CS) << 16n) |
@@ -109,6 +115,7 @@ function installBlock(memory: GuestMemory, frames: XenFrames, image: MonitorImag
   const tss = gpa(block + area.BLOCK_TSS);
   memory.writeU64(gpa(tss + 4), va + BigInt(area.BLOCK_STACK_TOP)); // RSP0
   memory.writeU64(gpa(tss + 36), va + BigInt(area.BLOCK_IST_TOP)); // IST1
+  memory.writeU64(gpa(tss + 44), va + BigInt(area.BLOCK_DEBUG_TOP)); // IST2
   memory.writeU16(gpa(tss + 102), TSS_LIMIT + 1); // no I/O bitmap: no port for rings 1 to 3
   memory.copyIn(gpa(block + area.BLOCK_STUB), image.stub);
   writeGdt(memory, frames.xenGdt[vcpu]!, va + BigInt(area.BLOCK_TSS));

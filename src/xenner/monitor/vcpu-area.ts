@@ -11,6 +11,7 @@ export const HOLE_LAST_SLOT = 271;
 export const XEN_SLOT = 256;
 export const DIRECT_SLOT = 258;
 export const GDT_VA = 0xffff800040000000n;
+export const LDT_VA = 0xffff800040200000n;
 export const MONITOR_VA = 0xffff800080000000n;
 export const DIRECT_VA = 0xffff810000000000n;
 
@@ -23,6 +24,7 @@ export const BLOCK_STUB = 0x1000;
 export const BLOCK_VCPU_AREA = 0x2000;
 export const BLOCK_STACK_TOP = 0x8000;
 export const BLOCK_IST_TOP = 0xc000;
+export const BLOCK_DEBUG_TOP = 0x10000;
 
 /** Offset of a vCPU's block in the monitor's image. */
 export function blockOffset(vcpu: number): number {
@@ -49,11 +51,16 @@ export const MONITOR_EXIT_TIMER = 2;
 export const MONITOR_EXIT_PTWR = 3;
 export const MONITOR_EXIT_CRASH = 4;
 export const MONITOR_EXIT_PANIC = 5;
+export const MONITOR_EXIT_LDT = 6;
+export const MONITOR_EXIT_HYPERCALL_PAGE = 7;
+
+export const LDT_UNMAP = 0xffffffffffffffffn;
 
 export const CRASH_NO_HANDLER = 1;
 export const CRASH_BAD_STACK = 2;
 export const CRASH_BAD_IRET = 3;
 export const CRASH_DOUBLE_FAULT = 4;
+export const CRASH_NO_USER_TABLES = 5;
 
 export const PENDING_CR3 = 1 << 0;
 export const PENDING_FS_BASE = 1 << 1;
@@ -119,16 +126,16 @@ export const trap_handler = cstruct('struct trap_handler', HEADER, 16, {
   reserved: u32,
 });
 
-export const ptwr = cstruct('struct ptwr', HEADER, 104, {
+export const ptwr = cstruct('struct ptwr', HEADER, 48, {
   active: u64,
   address: u64,
   mapping_gpa: u64,
-  chunk_gpa: u64,
+  entry_gpa: u64,
   rflags: u64,
-  old: array(u64, 8),
+  old: u64,
 });
 
-export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5296, {
+export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5256, {
   scratch: u64,
   scratch_rcx: u64,
   user: u64,
@@ -166,7 +173,9 @@ export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5296, {
   iopl: u64,
   sysret_cs: u64,
   sysret_ss: u64,
-  reserved: array(u64, 1),
+  iobitmap: u64,
+  iobitmap_ports: u64,
+  ldt_mapped: u64,
   ptwr,
   fault_registers: regs,
   counters: array(u64, 64),

@@ -70,6 +70,11 @@ static int transfer(u64 va, void *value, u64 size, int write) {
 #include "mm.c"
 #include "mmu.c"
 
+/* No operation here maps a page of an LDT. */
+void unmap_ldt(struct vcpu_area *v) {
+  abort();
+}
+
 /* One operation of a list that mmu.c does not know. The generator uses few of them. */
 s64 leave_to_hypervisor(struct vcpu_area *v, u64 nr, const u64 *args) {
   u32 cmd;

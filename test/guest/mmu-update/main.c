@@ -131,6 +131,7 @@ static void batches(void *page) {
   expect_rc("no done pointer", HYPERVISOR_mmu_update(list, 5, NULL, DOMID_SELF), 0);
   expect_rc("none", HYPERVISOR_mmu_update(list, 0, &done, DOMID_SELF), 0);
   expect("done", done, 0);
+  must("flush", mmuext(MMUEXT_INVLPG_LOCAL, AT(0), 0));
   say_rc("list that is not mapped", HYPERVISOR_mmu_update((void *)AT(0), 1, &done, DOMID_SELF));
   say_rc("list in Xen's hole", HYPERVISOR_mmu_update((void *)0xffff810000000000, 1, &done, DOMID_SELF));
   say_rc("done that is not mapped", HYPERVISOR_mmu_update(list, 1, (void *)AT(0), DOMID_SELF));

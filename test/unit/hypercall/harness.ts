@@ -35,6 +35,7 @@ const SHARED_INFO = gpa(XEN_MFN * PAGE);
 const DOMAIN_AREA = gpa((XEN_MFN + 1) * PAGE);
 const M2P = gpa((XEN_MFN + 2) * PAGE);
 const GDT_L1 = gpa((XEN_MFN + 8) * PAGE);
+const LDT_L1 = gpa((XEN_MFN + 9) * PAGE);
 const VCPU_AREAS = (XEN_MFN + 16) * PAGE;
 const VCPU_AREA_BYTES = 2 * PAGE;
 export const GRANT_MFN = XEN_MFN + 128;
@@ -67,6 +68,7 @@ export class Harness {
       m2p: M2P,
       pageInfo: PAGE_INFO,
       gdtL1: GDT_L1,
+      ldtL1: LDT_L1,
       grantFrames: { firstMfn: GRANT_MFN, count: 4 },
       vmAssist: 0n,
       log: createLogger(),
