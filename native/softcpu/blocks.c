@@ -36,7 +36,7 @@ bool block_cache_init(struct softcpu *cpu, uint64_t ram_bytes, size_t code_bytes
   cache->code_bytes = code_bytes;
   cache->capacity = 1 << 14;
   cache->order = g_new(TranslationBlock *, cache->capacity);
-  cache->slots = g_new(TranslationBlock *, MIN_SLOTS);
+  cache->slots = g_new(struct block_slot, MIN_SLOTS);
   cache->slot_mask = MIN_SLOTS - 1;
 
   TCGContext *tcg = cpu->tcg;
@@ -55,14 +55,6 @@ void block_cache_free(struct softcpu *cpu) {
   g_free(cache->slots);
 }
 
-static void clear_jump_cache(struct softcpu *cpu) {
-  memset(cpu->jump_cache, 0, sizeof(*cpu->jump_cache));
-}
-
-void tcg_flush_jmp_cache(CPUState *cs) {
-  clear_jump_cache(softcpu_of(cs));
-}
-
 /* Drops everything. Not while translated code is running. */
 void block_cache_flush(struct softcpu *cpu) {
   struct block_cache *cache = &cpu->blocks;
@@ -74,7 +66,7 @@ void block_cache_flush(struct softcpu *cpu) {
   cache->count = 0;
   cache->used = 0;
   memset(cache->slots, 0, (cache->slot_mask + 1) * sizeof(*cache->slots));
-  clear_jump_cache(cpu);
+  memset(cpu->jumps, 0, JUMPS * sizeof(*cpu->jumps));
   cpu->tcg->code_gen_ptr = cpu->tcg->code_gen_buffer;
   tlb_flush(softcpu_cs(cpu)); /* no page is write protected for its code any more */
 }
@@ -106,34 +98,41 @@ TranslationBlock *tcg_tb_lookup(uintptr_t host_pc) {
   return low ? cache->order[low - 1] : NULL;
 }
 
-static uint32_t block_hash(const TranslationBlock *tb) {
-  return tb_hash_func(tb_page_addr0(tb), 0, tb->flags, tb->cflags & ~CF_INVALID, 0);
+/* Not by virtual address: see above. */
+static uint32_t block_hash(tb_page_addr_t phys_pc, uint32_t flags, uint32_t cflags) {
+  uint64_t hash = (phys_pc ^ (uint64_t)(flags ^ cflags) << 32) * JUMP_HASH;
+  return hash >> 32;
+}
+
+static uint32_t hash_of(const TranslationBlock *tb) {
+  return block_hash(tb_page_addr0(tb), tb->flags, tb->cflags & ~CF_INVALID);
 }
 
 static void slot_insert(struct block_cache *cache, TranslationBlock *tb) {
-  size_t slot = block_hash(tb);
-  while (cache->slots[slot & cache->slot_mask])
+  uint32_t hash = hash_of(tb);
+  size_t slot = hash;
+  while (cache->slots[slot & cache->slot_mask].tb)
     slot++;
-  cache->slots[slot & cache->slot_mask] = tb;
+  cache->slots[slot & cache->slot_mask] = (struct block_slot){tb, hash};
   cache->used++;
 }
 
 static void grow_slots(struct block_cache *cache) {
-  TranslationBlock **old = cache->slots;
+  struct block_slot *old = cache->slots;
   size_t old_mask = cache->slot_mask;
   cache->slot_mask = old_mask * 2 + 1;
-  cache->slots = g_new(TranslationBlock *, cache->slot_mask + 1);
+  cache->slots = g_new(struct block_slot, cache->slot_mask + 1);
   cache->used = 0;
   for (size_t i = 0; i <= old_mask; i++)
-    if (old[i] && old[i] != REMOVED) slot_insert(cache, old[i]);
+    if (old[i].tb && old[i].tb != REMOVED) slot_insert(cache, old[i].tb);
   g_free(old);
 }
 
 static void slot_remove(struct block_cache *cache, TranslationBlock *tb) {
-  size_t slot = block_hash(tb);
-  while (cache->slots[slot & cache->slot_mask] != tb)
+  size_t slot = hash_of(tb);
+  while (cache->slots[slot & cache->slot_mask].tb != tb)
     slot++;
-  cache->slots[slot & cache->slot_mask] = REMOVED;
+  cache->slots[slot & cache->slot_mask].tb = REMOVED;
 }
 
 /* Both pages of a block that crosses one must be the ones that it was made from: the second page may be
@@ -145,30 +144,44 @@ static bool same_second_page(CPUX86State *env, const TranslationBlock *tb, targe
 }
 
 static TranslationBlock *slot_find(struct softcpu *cpu, target_ulong pc, target_ulong cs_base, uint32_t flags,
-                                   uint32_t cflags) {
-  CPUX86State *env = &cpu->x86.env;
+                                   uint32_t cflags, tb_page_addr_t phys_pc) {
   struct block_cache *cache = &cpu->blocks;
-  tb_page_addr_t phys_pc = get_page_addr_code(env, pc);
-  TranslationBlock *tb;
-  for (size_t slot = tb_hash_func(phys_pc, 0, flags, cflags, 0); (tb = cache->slots[slot & cache->slot_mask]);
-       slot++) {
-    if (tb == REMOVED) continue;
+  uint32_t hash = block_hash(phys_pc, flags, cflags);
+  for (size_t at = hash;; at++) {
+    struct block_slot *slot = &cache->slots[at & cache->slot_mask];
+    TranslationBlock *tb = slot->tb;
+    if (!tb) return NULL;
+    if (slot->hash != hash || tb == REMOVED) continue;
     if (tb_page_addr0(tb) == phys_pc && tb->cs_base == cs_base && tb->flags == flags &&
-        tb->cflags == cflags && same_second_page(env, tb, pc))
+        tb->cflags == cflags && same_second_page(&cpu->x86.env, tb, pc))
       return tb;
   }
-  return NULL;
+}
+
+/* An entry of an older generation: the block is good if it has not been dropped and is still at that address.
+ */
+static bool still_there(struct softcpu *cpu, const struct jump *jump, target_ulong cs_base,
+                        tb_page_addr_t phys_pc) {
+  const TranslationBlock *tb = jump->tb;
+  return tb_page_addr0(tb) == phys_pc && tb->cs_base == cs_base &&
+         tb->cflags == softcpu_cs(cpu)->tcg_cflags && same_second_page(&cpu->x86.env, tb, jump->pc);
 }
 
 /* The block for this state of the CPU, if there is one. May raise a page fault for the fetch. */
 TranslationBlock *block_find(struct softcpu *cpu, target_ulong pc, target_ulong cs_base, uint32_t flags,
                              uint32_t cflags) {
-  uint32_t hash = tb_jmp_cache_hash_func(pc);
-  TranslationBlock *tb = cpu->jump_cache->array[hash].tb;
-  if (likely(tb && tb->pc == pc && tb->cs_base == cs_base && tb->flags == flags && tb->cflags == cflags))
-    return tb;
-  tb = slot_find(cpu, pc, cs_base, flags, cflags);
-  if (tb) cpu->jump_cache->array[hash].tb = tb;
+  struct jump *jump = &cpu->jumps[jump_index(pc)];
+  bool plain = cflags == softcpu_cs(cpu)->tcg_cflags; /* there are only such blocks in the cache */
+  bool known = plain && jump->pc == pc && (uint32_t)jump->tag == flags && jump->tb;
+  if (likely(known && jump->tag >> 32 == cpu->jump_tag >> 32 && jump->tb->cs_base == cs_base))
+    return jump->tb;
+  tb_page_addr_t phys_pc = get_page_addr_code(&cpu->x86.env, pc);
+  TranslationBlock *tb = known && still_there(cpu, jump, cs_base, phys_pc)
+                             ? jump->tb
+                             : slot_find(cpu, pc, cs_base, flags, cflags, phys_pc);
+  /* Translated code that goes by the cache sees no breakpoints. */
+  if (tb && plain && QTAILQ_EMPTY(&softcpu_cs(cpu)->breakpoints))
+    *jump = (struct jump){pc, tb->tc.ptr, tb, cpu->jump_tag | flags};
   return tb;
 }
 
@@ -295,6 +308,7 @@ static void unchain_outgoing(TranslationBlock *tb, int n) {
 static void drop(struct softcpu *cpu, TranslationBlock *tb) {
   TranslationBlock *from;
   uintptr_t next;
+  jumps_forget(cpu);
   slot_remove(&cpu->blocks, tb);
   tb->cflags |= CF_INVALID;
   page_remove(&cpu->blocks, tb, 0);

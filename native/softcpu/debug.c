@@ -7,6 +7,7 @@ int cpu_breakpoint_insert(CPUState *cs, vaddr pc, int flags, CPUBreakpoint **bre
   CPUBreakpoint *new = g_new(CPUBreakpoint, 1);
   *new = (CPUBreakpoint){.pc = pc, .flags = flags};
   QTAILQ_INSERT_TAIL(&cs->breakpoints, new, entry);
+  jumps_forget(softcpu_of(cs)); /* translated code would go past it */
   *breakpoint = new;
   return 0;
 }

@@ -12,6 +12,29 @@
 
 #include "softcpu.h"
 
+/* Where code that is left by an indirect jump goes on, by virtual address. Translated code looks here by
+ * itself (jump.c). An entry holds while the upper half of its tag, a generation, is the CPU's: then it is
+ * sure that the TLB and the blocks have not changed since. */
+struct jump {
+  uint64_t pc;
+  const void *code;
+  TranslationBlock *tb;
+  uint64_t tag; /* generation << 32 | the block's flags */
+};
+enum { JUMP_SHIFT = 5, JUMP_BITS = 14, JUMPS = 1 << JUMP_BITS };
+QEMU_BUILD_BUG_ON(sizeof(struct jump) != 1 << JUMP_SHIFT);
+#define JUMP_HASH                                                                                            \
+  UINT64_C(0x9e3779b97f4a7c15) /* the golden ratio: the top bits of a product are well mixed */
+
+static inline unsigned jump_index(uint64_t pc) {
+  return pc * JUMP_HASH >> (64 - JUMP_BITS);
+}
+
+struct block_slot {
+  TranslationBlock *tb;
+  uint32_t hash;
+};
+
 /* Translated blocks (blocks.c). */
 struct block_cache {
   uint8_t *code; /* mapped; blocks and their code, in the order of translation */
@@ -19,7 +42,7 @@ struct block_cache {
   uint8_t *code_start;      /* past the prologue */
   TranslationBlock **order; /* every block since the last flush, ascending by address */
   size_t count, capacity;
-  TranslationBlock **slots; /* hash table, open addressing */
+  struct block_slot *slots; /* hash table, open addressing */
   size_t slot_mask, used;   /* used: with removed ones */
   uintptr_t *pages;         /* by page frame: the first block of that page, tagged as page_next is */
   size_t page_count;
@@ -29,7 +52,8 @@ struct softcpu {
   X86CPU x86; /* its first member is CPUState */
   TCGContext *tcg;
   struct block_cache blocks;
-  CPUJumpCache *jump_cache;
+  struct jump *jumps;
+  uint64_t jump_tag; /* the generation, never 0, in its upper half */
 
   uint8_t *ram;
   uint64_t ram_bytes;
@@ -78,6 +102,10 @@ TranslationBlock *block_make(struct softcpu *cpu, target_ulong pc, target_ulong 
                              uint32_t cflags);
 void block_chain(TranslationBlock *from, int exit, TranslationBlock *to);
 void block_invalidate_range(struct softcpu *cpu, uint64_t start, uint64_t end);
+
+/* jump.c */
+void jumps_forget(struct softcpu *cpu);
+void jump_make_stub(uint8_t *code);
 
 /* x86.c */
 void x86_reset(struct softcpu *cpu);

@@ -10,7 +10,7 @@ status=0
 # The first test that fails, or how the program ended.
 outcome() {
   local library=$1 code=0
-  timeout 300 bash "$HERE/test.sh" --library "$library" >"$log" 2>&1 || code=$?
+  timeout 120 bash "$HERE/test.sh" --library "$library" >"$log" 2>&1 || code=$?
   if [ $code = 0 ]; then
     printf 'all tests pass'
   elif grep -q '^FAIL' "$log"; then

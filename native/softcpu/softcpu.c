@@ -2,7 +2,6 @@
 #include "engine.h"
 
 #include "accel/tcg/internal.h"
-#include "accel/tcg/tb-jmp-cache.h"
 #include "target/i386/tcg/helper-tcg.h"
 
 enum { DEFAULT_CODE_MIB = 256, MAX_CODE_MIB = 1024, MIN_CODE_MIB = 1 };
@@ -27,16 +26,16 @@ static bool build(struct softcpu *cpu, const softcpu_config *config) {
   cpu->ram = config->ram;
   cpu->ram_bytes = config->ram_bytes;
   cpu->tcg = softcpu_new_context();
-  cpu->jump_cache = calloc(1, sizeof(*cpu->jump_cache));
+  cpu->jumps = calloc(JUMPS, sizeof(*cpu->jumps));
+  cpu->jump_tag = 1ull << 32;
   cpu->void_page = aligned_alloc(TARGET_PAGE_SIZE, TARGET_PAGE_SIZE);
-  if (!cpu->tcg || !cpu->jump_cache || !cpu->void_page) return false;
+  if (!cpu->tcg || !cpu->jumps || !cpu->void_page) return false;
   memset(cpu->void_page, 0xff, TARGET_PAGE_SIZE);
   if (!block_cache_init(cpu, config->ram_bytes, (size_t)code_mib << 20)) return false;
 
   cs->cc = (CPUClass *)&cpu_class;
   cs->env_ptr = &cpu->x86.env;
   cs->icount_decr_ptr = &cpu->x86.neg.icount_decr;
-  cs->tb_jmp_cache = cpu->jump_cache;
   cs->exception_index = -1;
   cs->cflags_next_tb = -1;
   cs->can_do_io = 1;
@@ -80,7 +79,7 @@ void softcpu_destroy(softcpu *cpu) {
   }
   block_cache_free(cpu);
   softcpu_free_context(cpu->tcg);
-  free(cpu->jump_cache);
+  free(cpu->jumps);
   free(cpu->void_page);
   free(cpu->cpuid);
   free(cpu);

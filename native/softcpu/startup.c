@@ -31,6 +31,7 @@ static void start(void) {
   if (failure) return;
   tcg_x86_init();
   tcg_prologue_init(&tcg_init_ctx);
+  jump_make_stub((uint8_t *)tcg_init_ctx.code_ptr);
   mprotect((void *)tcg_qemu_tb_exec, PROLOGUE_BYTES, PROT_READ | PROT_EXEC);
 }
 
