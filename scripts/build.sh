@@ -78,10 +78,15 @@ make_addon() {
   nice cmake --build build --parallel "$(nproc)"
 }
 
-build_ts() { part ts dist/cli/main.js "$(hash_of src tsconfig.json package-lock.json)" make_ts; }
+build_ts() {
+  part ts dist/cli/main.js "$(hash_of src tsconfig.json rolldown.config.js package-lock.json)" make_ts
+}
 
 # From nothing: what was made of a source that is gone must not stay.
-make_ts() { rm -rf dist && nice node_modules/.bin/tsc -p . && chmod +x dist/cli/main.js; }
+make_ts() {
+  rm -rf dist
+  nice node_modules/.bin/tsc -p . && nice node_modules/.bin/rolldown -c --logLevel warn && chmod +x dist/cli/main.js
+}
 
 mkdir -p "$STAMPS" build/Release
 if [ $# = 0 ]; then set -- softcpu monitor addon ts; fi

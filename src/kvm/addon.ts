@@ -1,6 +1,7 @@
 /** The native addon's own types. Only this folder loads it; each class owns one descriptor or mapping. */
 import { createRequire } from 'node:module';
 import { XennerError } from '../base/errors.js';
+import { builtFile } from '../base/paths.js';
 
 /** RAM of one guest: a memfd, mapped once per process, shared by every thread that attaches to its `id`. */
 export interface NativeGuestMemory {
@@ -88,7 +89,7 @@ let loaded: Addon | undefined;
 export function loadAddon(): Addon {
   if (loaded) return loaded;
   try {
-    loaded = createRequire(import.meta.url)('../../build/Release/xenner.node') as Addon;
+    loaded = createRequire(import.meta.url)(builtFile('xenner.node')) as Addon;
   } catch (cause) {
     throw new XennerError('ENO_ADDON', 'the native addon does not load', 'run `npm run build`', { cause });
   }

@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { XennerError } from '../../base/errors.js';
+import { compiledFile } from '../../base/paths.js';
 import { createNotifier, GuestMemory, gpa, kickVcpu, type Notifier } from '../../kvm/index.js';
 import { ConsoleBackend } from '../backend/console.js';
 import { EventInbox } from '../event-inbox.js';
@@ -15,8 +16,6 @@ import type {
   WorkerInput,
   WorkerMessage,
 } from './messages.js';
-
-const WORKER = new URL('./worker.js', import.meta.url);
 
 /** How a domain ended. */
 export interface DomainEnd {
@@ -77,7 +76,7 @@ export class Domain extends EventEmitter<DomainEvents> {
         inbox: inbox.buffer,
         stop,
       };
-      const worker = new Worker(WORKER, { workerData: input });
+      const worker = new Worker(compiledFile('worker.js'), { workerData: input });
       const run: Run = { worker, notifier, inbox, stop: new Int32Array(stop) };
       this.#run = run;
       const fail = (error: XennerError) => {

@@ -1,9 +1,8 @@
 /** The monitor's binary, as native/monitor builds it. */
 import { readFileSync } from 'node:fs';
 import { XennerError } from '../../base/errors.js';
+import { builtFile } from '../../base/paths.js';
 import { MONITOR_MAGIC, MONITOR_TEXT_MAX, MONITOR_VA, monitor_header } from './vcpu-area.js';
-
-const MONITOR_BIN = new URL('../../../build/Release/monitor.bin', import.meta.url);
 
 export interface MonitorImage {
   readonly bytes: Uint8Array;
@@ -32,7 +31,7 @@ export function loadMonitorImage(): MonitorImage {
 
 function readMonitor(): Uint8Array {
   try {
-    return readFileSync(MONITOR_BIN);
+    return readFileSync(builtFile('monitor.bin'));
   } catch (cause) {
     throw new XennerError('EMONITOR', 'the in-guest monitor is not built', 'run npm run build', { cause });
   }

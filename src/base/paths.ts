@@ -1,0 +1,25 @@
+/** Where the built parts of xenner are. The compiled files are bundled, so nothing may count on its own place. */
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+let root: string | undefined;
+
+/** The package's folder: the nearest one above this file with a package.json. */
+function packageRoot(): string {
+  if (root !== undefined) return root;
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
+  root = folder;
+  return root;
+}
+
+/** A file that native/ was built to: `xenner.node`, `monitor.bin`. */
+export function builtFile(name: string): string {
+  return join(packageRoot(), 'build/Release', name);
+}
+
+/** A compiled entry point below dist/: `worker.js`. */
+export function compiledFile(name: string): string {
+  return join(packageRoot(), 'dist', name);
+}
