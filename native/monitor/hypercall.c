@@ -208,7 +208,7 @@ static void iret(struct vcpu_area *v, struct regs *r) {
   if ((frame[5] & 3) == 3) {
     if (!v->user_cr3) crash(v, CRASH_NO_USER_TABLES);
     r->cs = frame[5] & 0xffff;
-    r->ss = frame[8] & 0xffff;
+    r->ss = (frame[8] & 0xffff) | 3;
     v->user = 1;
     v->pending ^= PENDING_SWAPGS;
     let_sysret_load(v, r->cs, r->ss);

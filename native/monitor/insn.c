@@ -14,8 +14,7 @@ u8 next(struct insn *i) {
   return i->position < i->length ? i->bytes[i->position++] : (i->position++, 0);
 }
 
-/* Of a selector that the CPU has loaded. */
-static u64 descriptor(struct vcpu_area *v, u64 selector) {
+u64 descriptor(struct vcpu_area *v, u64 selector) {
   u64 table = selector & 4 ? LDT_VA : GDT_VA, value;
   get_guest(value, table + v->id * BLOCK_SIZE + (selector & 0xfff8), fault);
   return value;

@@ -21,6 +21,8 @@ struct insn {
 /* The guest's instruction at rip, up to its opcode. */
 void decode(struct insn *i, struct vcpu_area *v, const struct regs *r);
 u8 next(struct insn *i);
+/* What a selector stands for; 0 where that cannot be read. */
+u64 descriptor(struct vcpu_area *v, u64 selector);
 u64 *gpr(struct regs *r, unsigned number);
 
 #endif

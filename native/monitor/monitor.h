@@ -130,6 +130,10 @@ int emulate_forced_cpuid(struct vcpu_area *v, struct regs *r);
 int ptwr_begin(struct vcpu_area *v, struct regs *r);
 int ptwr_finish(struct vcpu_area *v, struct regs *r);
 
+/* ring.c: 1 if the kernel's instruction was done, or is to be tried again. */
+int emulate_ring3(struct vcpu_area *v, struct regs *r);
+int leave_ring3(struct regs *r);
+
 /* ldt.c */
 void load_ldt(struct vcpu_area *v);
 void unmap_ldt(struct vcpu_area *v);

@@ -131,7 +131,10 @@ void inject_page_fault(struct vcpu_area *v, struct regs *r, u64 address, u64 err
 
 static void page_fault(struct vcpu_area *v, struct regs *r) {
   u64 error_code = (u32)r->error_code;
-  if (!v->user && (error_code & 0x1f) == PF_PROTECTED_WRITE && ptwr_begin(v, r)) return;
+  if (!v->user) {
+    if ((error_code & 0x1f) == PF_PROTECTED_WRITE && ptwr_begin(v, r)) return;
+    if (unlikely(error_code & PFEC_user_mode) && leave_ring3(r)) return;
+  }
   if (likely(!is_ldt_fault(v, v->cr2, error_code)))
     inject_page_fault(v, r, v->cr2, error_code);
   else if (!map_ldt(v, v->cr2))
@@ -191,7 +194,9 @@ static void exception(struct vcpu_area *v, struct regs *r) {
     break;
   }
   case TRAP_gp_fault:
-    if (software_interrupt(v, r) || (!r->error_code && emulate_privileged(v, r))) return;
+    if (software_interrupt(v, r)) return;
+    if (!r->error_code && emulate_privileged(v, r)) return;
+    if (!v->user && emulate_ring3(v, r)) return;
     break;
   case TRAP_page_fault:
     page_fault(v, r);

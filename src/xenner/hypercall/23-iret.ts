@@ -35,7 +35,14 @@ function returnTo(frame: IretContext, toUser: boolean): Partial<Registers> {
   const rflags = (frame.rflags & ~EFLAGS_NOT_FROM_GUEST) | EFLAGS_IF | EFLAGS_FIXED;
   const bySysret = (frame.flags & BigInt(VGCF_in_syscall)) !== 0n;
   const [rcx, r11] = bySysret ? [rip, frame.rflags] : [frame.rcx, frame.r11];
-  return { rip, rsp, rflags, rcx, r11, ...(toUser && { cs: frame.cs & SELECTOR, ss: frame.ss & SELECTOR }) };
+  return {
+    rip,
+    rsp,
+    rflags,
+    rcx,
+    r11,
+    ...(toUser && { cs: frame.cs & SELECTOR, ss: (frame.ss & SELECTOR) | RPL }),
+  };
 }
 
 function iretToGuest(vcpu: Vcpu): bigint {
