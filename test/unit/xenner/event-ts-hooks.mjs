@@ -4,14 +4,16 @@ import ts from 'typescript';
 
 const compilerOptions = { target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ESNext };
 
-export function resolve(specifier, context, next) {
+/** @type {import('node:module').ResolveHook} */
+export const resolve = (specifier, context, next) => {
   const ours = specifier.startsWith('.') && context.parentURL?.endsWith('.ts');
   return next(ours ? specifier.replace(/\.js$/, '.ts') : specifier, context);
-}
+};
 
-export async function load(url, context, next) {
+/** @type {import('node:module').LoadHook} */
+export const load = async (url, context, next) => {
   if (!url.endsWith('.ts')) return next(url, context);
   const text = await readFile(new URL(url), 'utf8');
   const source = ts.transpileModule(text, { compilerOptions }).outputText;
   return { format: 'module', source, shortCircuit: true };
-}
+};
