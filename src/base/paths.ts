@@ -14,7 +14,7 @@ function packageRoot(): string {
   return root;
 }
 
-/** A file that native/ was built to: `xenner.node`, `monitor.bin`. */
+/** A file that native/ was built to, by its name. */
 export function builtFile(name: string): string {
   return join(packageRoot(), 'build/Release', name);
 }
