@@ -11,6 +11,8 @@ LABEL(code_int81);
 LABEL(code_int82);
 LABEL(code_int3);
 LABEL(code_int3_end);
+LABEL(code_int1);
+LABEL(code_int1_end);
 LABEL(code_ud2);
 LABEL(code_divide);
 LABEL(code_divide_at);
@@ -47,6 +49,7 @@ static void faults(void) {
     struct guest guest = guest_new(AT(code_add));
     int ring = rings[i];
     EXPECT(guest_run_at(&guest, code_ud2, ring), 6, 0, code_ud2);
+    EXPECT(guest_run_at(&guest, code_int1, ring), 1, 0, code_int1_end);
     EXPECT(guest_run_at(&guest, code_divide, ring), 0, 0, code_divide_at);
     EXPECT(guest_run_at(&guest, code_gp, ring), 13, 0, code_gp_at);
     EXPECT(guest_run_at(&guest, code_x87, ring), 16, 0, code_x87_at);

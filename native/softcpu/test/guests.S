@@ -63,6 +63,10 @@ CODE(code_int3):
   int3
 MARK(code_int3_end):
   hlt
+CODE(code_int1):
+  .byte 0xf1
+MARK(code_int1_end):
+  nop
 CODE(code_ud2):
   ud2
 CODE(code_divide):
