@@ -14,7 +14,9 @@ const BOOT_TIMEOUT_MS = 30_000;
 async function boot(machine, image) {
   const guest = new Guest(machine.command(image));
   try {
-    await guest.console.expect(FIRST_LINE, BOOT_TIMEOUT_MS);
+    await guest.console.expect(FIRST_LINE, BOOT_TIMEOUT_MS).catch((error) => {
+      throw new Error(`${machine.name}: ${error.message}`);
+    });
     return { wallMs: performance.now() - guest.startedMs, cpuMs: treeCpuMs(guest.pid) };
   } finally {
     await guest.kill();
@@ -22,7 +24,7 @@ async function boot(machine, image) {
 }
 
 /**
- * QEMU's microvm hangs at times before it prints anything: once is forgiven, and said.
+ * A peer that hangs once is forgiven, and named.
  * @param {import('./lib/guest.mjs').Machine} machine
  * @param {import('./lib/guest.mjs').Image} image
  */
@@ -31,7 +33,7 @@ async function bootPeer(machine, image) {
     return await boot(machine, image);
   } catch (error) {
     console.log(`  ${machine.name} did not boot, trying it once more: ${String(error).split('\n')[0]}`);
-    return boot(machine, image);
+    return await boot(machine, image);
   }
 }
 

@@ -1,5 +1,6 @@
 // Compares xenner with QEMU's own software CPU, side by side in one run. Started by scripts/bench.sh.
-// usage: main.mjs [--quick] [--pairs N] KERNEL RAMDISK HYPERCALL_KERNEL [NAME...]   NAME: boot, guest-work, hypercall, launcher
+// usage: main.mjs [--quick] [--pairs N] KERNEL RAMDISK HYPERCALL_KERNEL TSC_KHZ [NAME...]
+// NAME: boot, guest-work, hypercall, launcher
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { benchBoot } from './boot.mjs';
@@ -24,12 +25,11 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { quick: { type: 'boolean' }, pairs: { type: 'string', default: '5' } },
 });
-const [kernel = '', ramdisk = '', hypercallKernel = '', ...names] = positionals;
+const [kernel = '', ramdisk = '', hypercallKernel = '', tscKHz = '', ...names] = positionals;
 const pairs = values.quick ? 1 : Number(values.pairs);
-if (!ramdisk || !Number.isInteger(pairs) || pairs < 1)
-  throw new Error('usage: see the top of bench/main.mjs');
+if (!tscKHz || !Number.isInteger(pairs) || pairs < 1) throw new Error('usage: see the top of bench/main.mjs');
 const wanted = (/** @type {string} */ name) => names.length === 0 || names.includes(name);
-const image = { kernel, ramdisk, memoryMiB: MEMORY_MIB };
+const image = { kernel, ramdisk, memoryMiB: MEMORY_MIB, tscKHz: Number(tscKHz) };
 
 console.log(
   `${kernel.replace(/.*\//, '')}, ${MEMORY_MIB} MiB, medians of ${pairs}; ratios are ours / the peer's`,

@@ -9,6 +9,7 @@ out=$ROOT/build/bench
 mkdir -p "$out"
 kernel=$(bash "$ROOT/images/kernel.sh" bookworm)
 gcc -O2 -static -Wall -Wextra -o "$out/guest-work" "$ROOT/bench/guest-work.c"
+gcc -O2 -Wall -Wextra -o "$out/tsc-khz" "$ROOT/bench/tsc-khz.c"
 ramdisk=$(bash "$ROOT/images/initramfs.sh" --add "$out/guest-work:/bin/guest-work" -o "$out/initramfs.cpio")
 if [ -d "$ROOT/test/guest/bench-hypercall" ]; then
   step "$LOGS/bench-hypercall.log" 'building the hypercall bench' make -C "$ROOT/test/guest" OUT="$out/guest" names=bench-hypercall
@@ -24,4 +25,5 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-node "$ROOT/bench/main.mjs" "${options[@]}" "$kernel" "$ramdisk" "$out/guest/bench-hypercall.elf" "$@"
+node "$ROOT/bench/main.mjs" "${options[@]}" "$kernel" "$ramdisk" "$out/guest/bench-hypercall.elf" \
+  "$("$out/tsc-khz")" "$@"
