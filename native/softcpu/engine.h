@@ -48,9 +48,19 @@ struct block_cache {
   size_t page_count;
 };
 
+/* One of the TLB's tables (tlb.c). */
+enum { TLB_MODES = 3, TLB_ENTRIES = 1 << 12 };
+struct tlb_mode {
+  CPUTLBEntry *table;
+  uint16_t *used; /* the entries filled since the last flush; at TLB_ENTRIES of them, it may be any */
+  unsigned used_count;
+  uint64_t large_address, large_mask; /* where there are large pages; none: -1 */
+};
+
 struct softcpu {
   X86CPU x86; /* its first member is CPUState */
   TCGContext *tcg;
+  struct tlb_mode modes[TLB_MODES];
   struct block_cache blocks;
   struct jump *jumps;
   uint64_t jump_tag; /* the generation, never 0, in its upper half */
@@ -81,6 +91,11 @@ static inline CPUState *softcpu_cs(struct softcpu *cpu) {
   return &cpu->x86.parent_obj;
 }
 
+/* Stores to such a page must be noticed. */
+static inline bool page_has_code(const struct softcpu *cpu, uint64_t gpa) {
+  return cpu->blocks.pages[gpa >> TARGET_PAGE_BITS];
+}
+
 /* Makes `cpu` the one that this thread works for. */
 static inline void softcpu_enter(struct softcpu *cpu) {
   current_cpu = softcpu_cs(cpu);
@@ -102,6 +117,10 @@ TranslationBlock *block_make(struct softcpu *cpu, target_ulong pc, target_ulong 
                              uint32_t cflags);
 void block_chain(TranslationBlock *from, int exit, TranslationBlock *to);
 void block_invalidate_range(struct softcpu *cpu, uint64_t start, uint64_t end);
+
+/* tlb.c */
+bool tlb_create(struct softcpu *cpu);
+void tlb_free(struct softcpu *cpu);
 
 /* jump.c */
 void jumps_forget(struct softcpu *cpu);

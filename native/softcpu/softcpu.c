@@ -31,7 +31,7 @@ static bool build(struct softcpu *cpu, const softcpu_config *config) {
   cpu->void_page = aligned_alloc(TARGET_PAGE_SIZE, TARGET_PAGE_SIZE);
   if (!cpu->tcg || !cpu->jumps || !cpu->void_page) return false;
   memset(cpu->void_page, 0xff, TARGET_PAGE_SIZE);
-  if (!block_cache_init(cpu, config->ram_bytes, (size_t)code_mib << 20)) return false;
+  if (!block_cache_init(cpu, config->ram_bytes, (size_t)code_mib << 20) || !tlb_create(cpu)) return false;
 
   cs->cc = (CPUClass *)&cpu_class;
   cs->env_ptr = &cpu->x86.env;
@@ -43,7 +43,6 @@ static bool build(struct softcpu *cpu, const softcpu_config *config) {
   QTAILQ_INIT(&cs->breakpoints);
   QTAILQ_INIT(&cs->watchpoints);
   softcpu_enter(cpu);
-  tlb_init(cs);
   x86_reset(cpu);
   return true;
 }
@@ -75,8 +74,8 @@ void softcpu_destroy(softcpu *cpu) {
     softcpu_enter(cpu);
     cpu_breakpoint_remove_all(softcpu_cs(cpu), BP_CPU);
     cpu_watchpoint_remove_all(softcpu_cs(cpu), BP_CPU);
-    tlb_destroy(softcpu_cs(cpu));
   }
+  tlb_free(cpu);
   block_cache_free(cpu);
   softcpu_free_context(cpu->tcg);
   free(cpu->jumps);

@@ -78,17 +78,10 @@ int qemu_guest_getrandom(void *buffer, size_t length, Error **errp) {
   result name(__VA_ARGS__) {                                                                                 \
     softcpu_bug(#name, __FILE__, __LINE__);                                                                  \
   }
-UNREACHABLE(void, async_run_on_cpu, CPUState *cs, run_on_cpu_func func, run_on_cpu_data data)
-UNREACHABLE(void, async_safe_run_on_cpu, CPUState *cs, run_on_cpu_func func, run_on_cpu_data data)
-UNREACHABLE(void, start_exclusive, void)
-UNREACHABLE(void, end_exclusive, void)
-UNREACHABLE(void, cpu_io_recompile, CPUState *cs, uintptr_t retaddr)
-UNREACHABLE(void *, g_memdup, const void *memory, guint size)
 UNREACHABLE(void, handle_even_inj, CPUX86State *env, int vector, int is_int, int error_code, int is_hw,
             int rm)
 UNREACHABLE(uint32_t, x86_ldl_phys, CPUState *cs, hwaddr address)
 UNREACHABLE(void, x86_stl_phys, CPUState *cs, hwaddr address, uint32_t value)
-UNREACHABLE(void, x86_stq_phys, CPUState *cs, hwaddr address, uint64_t value)
 UNREACHABLE(void, cpu_abort, CPUState *cs, const char *format, ...)
 UNREACHABLE(void, error_report, const char *format, ...)
 UNREACHABLE(void, g_string_append_printf, GString *text, const char *format, ...)

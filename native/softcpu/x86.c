@@ -142,8 +142,5 @@ static void restore_to_instruction(CPUState *cs, const TranslationBlock *tb, con
 const struct TCGCPUOps x86_ops = {
     .initialize = tcg_x86_init,
     .restore_state_to_opc = restore_to_instruction,
-    .tlb_fill = x86_cpu_tlb_fill,
-    .do_interrupt = x86_cpu_do_interrupt,
-    .do_unaligned_access = x86_cpu_do_unaligned_access,
     .debug_excp_handler = breakpoint_handler,
 };

@@ -304,6 +304,36 @@ CODE(code_patch_loop):       /* a function rewritten RCX times; sums what it ret
 2:
   mov $0, %eax
   ret
+CODE(code_rep_movsb):
+  rep movsb
+  int $0x80
+CODE(code_rep_movsw):
+  rep movsw
+  int $0x80
+CODE(code_rep_movsl):
+  rep movsl
+  int $0x80
+CODE(code_rep_movsq):
+  rep movsq
+  int $0x80
+CODE(code_rep_stosb):
+  rep stosb
+  int $0x80
+CODE(code_rep_stosw):
+  rep stosw
+  int $0x80
+CODE(code_rep_stosl):
+  rep stosl
+  int $0x80
+CODE(code_rep_stosq):
+  rep stosq
+  int $0x80
+CODE(code_rep_movsb_fs):
+  rep movsb %fs:(%rsi), %es:(%rdi)
+  int $0x80
+CODE(code_rep_movsb_32):
+  addr32 rep movsb
+  int $0x80
 CODE(code_cpuid):            /* EAX, ECX */
   cpuid
   out %al, $EXIT_PORT

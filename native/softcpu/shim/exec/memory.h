@@ -13,12 +13,10 @@
 #include "qemu/thread.h"
 
 struct MemoryRegion {
-  bool ram;
+  int unused;
 };
 struct MemoryRegionSection {
-  MemoryRegion *mr;
-  bool readonly;
-  hwaddr offset_within_address_space, offset_within_region;
+  int unused;
 };
 struct AddressSpace {
   int unused;
@@ -30,16 +28,6 @@ typedef struct MemoryRegionCache {
 static inline MemOp devend_memop(enum device_endian end) {
   return end == DEVICE_BIG_ENDIAN ? MO_BE : MO_LE;
 }
-
-/* Both kinds of page are host memory to the TLB; stores to the second are lost (memory.c). */
-void *memory_region_get_ram_ptr(MemoryRegion *mr);
-#define memory_region_is_ram(mr) true
-#define memory_region_is_romd(mr) false
-#define memory_region_get_ram_addr(mr) ((ram_addr_t)0)
-
-/* There is no memory-mapped device. */
-#define memory_region_dispatch_read(mr, address, value, op, attrs) (*(value) = -1, MEMTX_OK)
-#define memory_region_dispatch_write(mr, address, value, op, attrs) MEMTX_OK
 
 /* Ports: IN gives ones, what is written by OUTS is lost, OUT is helper_port_out(). */
 #define address_space_ldub(as, port, attrs, result) 0xff

@@ -1,0 +1,159 @@
+/* The TLB, which translated code reads by itself: per mode a table of 4 KiB pages, found by the low bits of
+ * the page's number. A tag has flags in its low bits where an access must not go straight to memory:
+ *   TLB_NOTDIRTY        a store, to a page with translated code
+ *   TLB_DISCARD_WRITE   a store, beyond RAM
+ *   TLB_WATCHPOINT      somewhere in the page is a watchpoint */
+#include "engine.h"
+
+#include "exec/cputlb.h"
+#include "mmu.h"
+
+/* Of an entry that maps nothing; no address has such a tag. */
+static const CPUTLBEntry nothing = {{.addr_read = -1, .addr_write = -1, .addr_code = -1}};
+
+/* The modes of QEMU's MMU_*_IDX come in pairs for 64- and 32-bit code, which see the same pages. The last
+ * pair, physical and nested, is not used. */
+static struct tlb_mode *mode_of(struct softcpu *cpu, int mmu_index) {
+  return &cpu->modes[MIN(mmu_index / 2, TLB_MODES - 1)];
+}
+
+bool tlb_create(struct softcpu *cpu) {
+  for (int i = 0; i < TLB_MODES; i++) {
+    struct tlb_mode *mode = &cpu->modes[i];
+    mode->table = aligned_alloc(64, TLB_ENTRIES * sizeof(*mode->table));
+    mode->used = malloc(TLB_ENTRIES * sizeof(*mode->used));
+    if (!mode->table || !mode->used) return false;
+    memset(mode->table, -1, TLB_ENTRIES * sizeof(*mode->table));
+    mode->large_mask = -1;
+    mode->large_address = -1;
+  }
+  for (int i = 0; i < NB_MMU_MODES; i++)
+    cpu->x86.neg.tlb.f[i] =
+        (CPUTLBDescFast){(uintptr_t)(TLB_ENTRIES - 1) << CPU_TLB_ENTRY_BITS, mode_of(cpu, i)->table};
+  return true;
+}
+
+void tlb_free(struct softcpu *cpu) {
+  for (int i = 0; i < TLB_MODES; i++) {
+    free(cpu->modes[i].table);
+    free(cpu->modes[i].used);
+  }
+}
+
+/* A guest flushes its TLB after having used a hundred pages or so: only those are cleared. */
+static void flush_mode(struct tlb_mode *mode) {
+  if (mode->used_count == TLB_ENTRIES)
+    memset(mode->table, -1, TLB_ENTRIES * sizeof(*mode->table));
+  else
+    for (unsigned i = 0; i < mode->used_count; i++)
+      mode->table[mode->used[i]] = nothing;
+  mode->used_count = 0;
+  mode->large_address = mode->large_mask = -1;
+}
+
+void tlb_flush(CPUState *cs) {
+  struct softcpu *cpu = softcpu_of(cs);
+  for (int i = 0; i < TLB_MODES; i++)
+    flush_mode(&cpu->modes[i]);
+  jumps_forget(cpu);
+}
+
+void tlb_flush_page(CPUState *cs, target_ulong address) {
+  struct softcpu *cpu = softcpu_of(cs);
+  for (int i = 0; i < TLB_MODES; i++) {
+    struct tlb_mode *mode = &cpu->modes[i];
+    CPUTLBEntry *entry = &mode->table[address >> TARGET_PAGE_BITS & (TLB_ENTRIES - 1)];
+    if ((address & mode->large_mask) == mode->large_address)
+      flush_mode(mode);
+    else if (tlb_hit_page(entry->addr_read, address & TARGET_PAGE_MASK) ||
+             tlb_hit_page(tlb_addr_write(entry), address & TARGET_PAGE_MASK) ||
+             tlb_hit_page(entry->addr_code, address & TARGET_PAGE_MASK))
+      *entry = nothing;
+  }
+  jumps_forget(cpu);
+}
+
+/* Large pages are remembered as the smallest aligned region that has them all: invlpg in it flushes
+ * everything, since the table may have any 4 KiB piece of the page. */
+static void note_large(struct tlb_mode *mode, uint64_t address, uint64_t bytes) {
+  uint64_t mask = -bytes;
+  if (mode->large_address == UINT64_MAX) {
+    mode->large_address = address & mask;
+  } else {
+    mask &= mode->large_mask;
+    while ((mode->large_address ^ address) & mask)
+      mask <<= 1;
+    mode->large_address &= mask;
+  }
+  mode->large_mask = mask;
+}
+
+static void set_entry(struct softcpu *cpu, CPUTLBEntry *entry, uint64_t page, const struct mapping *mapping) {
+  bool ram = mapping->gpa < cpu->ram_bytes;
+  const uint8_t *host = ram ? cpu->ram + mapping->gpa : cpu->void_page;
+  int watched = cpu_watchpoint_address_matches(softcpu_cs(cpu), page, TARGET_PAGE_SIZE);
+  uint64_t read = page | (watched & BP_MEM_READ ? TLB_WATCHPOINT : 0);
+  uint64_t write = page | (watched & BP_MEM_WRITE ? TLB_WATCHPOINT : 0) |
+                   (!ram                               ? TLB_DISCARD_WRITE
+                    : page_has_code(cpu, mapping->gpa) ? TLB_NOTDIRTY
+                                                       : 0);
+  *entry = (CPUTLBEntry){{.addr_read = mapping->prot & PAGE_READ ? read : -1,
+                          .addr_write = mapping->prot & PAGE_WRITE ? write : -1,
+                          .addr_code = mapping->prot & PAGE_EXEC ? page : -1,
+                          .addend = (uintptr_t)host - page}};
+}
+
+CPUTLBEntry *tlb_fill(struct softcpu *cpu, uint64_t address, MMUAccessType access, int mmu_index, bool quiet,
+                      uintptr_t ra) {
+  struct mapping mapping;
+  struct fault fault;
+  if (!mmu_translate(cpu, address, access, mmu_index, &mapping, &fault)) {
+    if (quiet) return NULL;
+    mmu_raise(cpu, address, &fault, ra);
+  }
+  struct tlb_mode *mode = mode_of(cpu, mmu_index);
+  CPUTLBEntry *entry = tlb_slot(cpu, address, mmu_index);
+  if ((entry->addr_read & entry->addr_write & entry->addr_code) == (uint64_t)-1 &&
+      mode->used_count < TLB_ENTRIES)
+    mode->used[mode->used_count++] = entry - mode->table;
+  if (mapping.bytes > TARGET_PAGE_SIZE) note_large(mode, address, mapping.bytes);
+  set_entry(cpu, entry, address & TARGET_PAGE_MASK, &mapping);
+  return entry;
+}
+
+/* The page has got its first block: stores to it take the slow path from now on. */
+void tlb_protect_code(ram_addr_t gpa) {
+  struct softcpu *cpu = softcpu_of(current_cpu);
+  uintptr_t host = (uintptr_t)cpu->ram + (gpa & TARGET_PAGE_MASK);
+  for (int i = 0; i < TLB_MODES; i++) {
+    struct tlb_mode *mode = &cpu->modes[i];
+    bool all = mode->used_count == TLB_ENTRIES;
+    for (unsigned n = 0; n < mode->used_count; n++) {
+      CPUTLBEntry *entry = &mode->table[all ? n : mode->used[n]];
+      if (entry->addr_write != (uint64_t)-1 &&
+          (entry->addr_write & TARGET_PAGE_MASK) + entry->addend == host &&
+          !(entry->addr_write & TLB_DISCARD_WRITE))
+        entry->addr_write |= TLB_NOTDIRTY;
+    }
+  }
+}
+
+/* Where plain memory is, without any fault; NULL if there is anything to be minded. */
+void *tlb_vaddr_to_host(CPUX86State *env, abi_ptr address, MMUAccessType access, int mmu_index) {
+  struct softcpu *cpu = softcpu_of(env_cpu(env));
+  CPUTLBEntry *entry = tlb_slot(cpu, address, mmu_index);
+  if (!tlb_hit(tlb_tag(entry, access), address)) entry = tlb_fill(cpu, address, access, mmu_index, true, 0);
+  if (!entry || tlb_tag(entry, access) & ~TARGET_PAGE_MASK) return NULL;
+  return (void *)(address + entry->addend);
+}
+
+/* Physical address for fetching code; RAM, or the page behind it for all that is beyond (blocks.c). Raises
+ * page faults. */
+tb_page_addr_t get_page_addr_code_hostp(CPUX86State *env, target_ulong address, void **host) {
+  struct softcpu *cpu = softcpu_of(env_cpu(env));
+  CPUTLBEntry *entry = tlb_entry_for(cpu, address, MMU_INST_FETCH, cpu_mmu_index(env, true), 0);
+  uint8_t *at = (uint8_t *)(address + entry->addend);
+  uint64_t offset = at - cpu->ram;
+  if (host) *host = at;
+  return offset < cpu->ram_bytes ? offset : cpu->ram_bytes + (at - cpu->void_page);
+}
