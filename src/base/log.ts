@@ -9,7 +9,6 @@ export const TOPICS = [
   'mmu',
   'timer',
   'exit',
-  'console',
   'builder',
   'lifecycle',
 ] as const;

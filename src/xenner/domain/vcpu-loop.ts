@@ -51,6 +51,7 @@ export class VcpuLoop implements Vcpu {
   #periodNs = 0;
   #periodicDeadline = 0;
   #armed = 0;
+  readonly #traceExits: boolean;
 
   constructor(
     readonly domain: Machine,
@@ -63,6 +64,7 @@ export class VcpuLoop implements Vcpu {
     this.vcpuInfo = gpa(domain.sharedInfo + id * vcpu_info.size);
     this.#request = this.area.halves('hypercall');
     this.#result = this.area.words('hypercall_result');
+    this.#traceExits = domain.log.traces('exit');
   }
 
   /** Runs until the guest ends or somebody stops it. */
@@ -158,6 +160,9 @@ export class VcpuLoop implements Vcpu {
   }
 
   #monitorExit(): void {
+    if (this.#traceExits) {
+      this.domain.log.trace('exit', 'monitor', { vcpu: this.id, reason: this.area.low('exit_reason') });
+    }
     switch (this.area.low('exit_reason')) {
       case monitor.MONITOR_EXIT_HYPERCALL:
         this.#hypercall();
@@ -233,6 +238,7 @@ export class VcpuLoop implements Vcpu {
         const missed = Math.floor((now - this.#periodicDeadline) / this.#periodNs);
         this.#periodicDeadline += (missed + 1) * this.#periodNs;
       }
+      this.domain.log.trace('timer', 'VIRQ_TIMER', { vcpu: this.id, deadline, now });
       this.domain.events.sendVirq(this.id, VIRQ_TIMER);
     }
     if (this.#armed !== 0 && now >= this.#armed) this.#setArmed(0);

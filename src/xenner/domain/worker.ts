@@ -68,8 +68,14 @@ function main(): void {
     consoleRing: machine.start.consolePfn * 4096,
     consolePort: machine.consolePort,
   });
+  machine.log.trace('lifecycle', 'runs', {
+    engine: machine.choice.engine.name,
+    memoryMiB: input.config.memoryMiB,
+  });
   machine.startClocks();
-  tell(ending(machine, machine.vcpu.run()));
+  const end = machine.vcpu.run();
+  machine.log.trace('lifecycle', 'ended', { ...end });
+  tell(ending(machine, end));
 }
 
 try {
