@@ -54,6 +54,9 @@ void test_main(void) {
   expect("done", done, 1);
   expect_hex("entry is gone", *pte_of(USER_SCRATCH, 1), 0);
 
+  /* mmu_update flushes nothing: a translation of the page may still be there. */
+  must("invlpg", mmuext(MMUEXT_INVLPG_LOCAL, USER_SCRATCH, 0));
+
   say_rc("none", HYPERVISOR_multicall(calls, 0));
   say_rc("list that is not mapped", HYPERVISOR_multicall((void *)USER_SCRATCH, 1));
   say_rc("list in Xen's hole", HYPERVISOR_multicall((void *)0xffff830000000000, 1));
