@@ -1,7 +1,7 @@
-/* The TLB, which translated code reads by itself: per mode a table of 4 KiB pages, found by the low bits of
- * the page's number. A tag has flags in its low bits where an access must not go straight to memory:
- *   TLB_NOTDIRTY        a store, to a page with translated code
- *   TLB_DISCARD_WRITE   a store, beyond RAM
+/* The TLB, which translated code reads by itself: per mode a table of 4 KiB
+ * pages, found by the low bits of the page's number. A tag has flags in its low
+ * bits where an access must not go straight to memory: TLB_NOTDIRTY        a
+ * store, to a page with translated code TLB_DISCARD_WRITE   a store, beyond RAM
  *   TLB_WATCHPOINT      somewhere in the page is a watchpoint */
 #include "engine.h"
 
@@ -9,12 +9,21 @@
 #include "mmu.h"
 
 /* Of an entry that maps nothing; no address has such a tag. */
-static const CPUTLBEntry nothing = {{.addr_read = -1, .addr_write = -1, .addr_code = -1}};
+static const CPUTLBEntry nothing = {
+    {.addr_read = -1, .addr_write = -1, .addr_code = -1}};
 
-/* The modes of QEMU's MMU_*_IDX come in pairs for 64- and 32-bit code, which see the same pages. The last
- * pair, physical and nested, is not used. */
+/* The modes of QEMU's MMU_*_IDX come in pairs for 64- and 32-bit code, which
+ * see the same pages. */
 static struct tlb_mode *mode_of(struct softcpu *cpu, int mmu_index) {
-  return &cpu->modes[MIN(mmu_index / 2, TLB_MODES - 1)];
+  return &cpu->modes[mmu_index / 2];
+}
+
+/* In the table, pages of the same number modulo its size displace each other,
+ * and kernels have several views of memory that begin at round addresses. Here
+ * they lie apart. */
+static struct tlb_old *old_slot(struct tlb_mode *mode, uint64_t address) {
+  return &mode->old[(address >> TARGET_PAGE_BITS) * JUMP_HASH >>
+                    (64 - TLB_BITS)];
 }
 
 bool tlb_create(struct softcpu *cpu) {
@@ -22,25 +31,31 @@ bool tlb_create(struct softcpu *cpu) {
     struct tlb_mode *mode = &cpu->modes[i];
     mode->table = aligned_alloc(64, TLB_ENTRIES * sizeof(*mode->table));
     mode->used = malloc(TLB_ENTRIES * sizeof(*mode->used));
-    if (!mode->table || !mode->used) return false;
+    mode->old = calloc(TLB_ENTRIES, sizeof(*mode->old));
+    mode->generation = 1;
+    if (!mode->table || !mode->used || !mode->old)
+      return false;
     memset(mode->table, -1, TLB_ENTRIES * sizeof(*mode->table));
     mode->large_mask = -1;
     mode->large_address = -1;
   }
   for (int i = 0; i < NB_MMU_MODES; i++)
     cpu->x86.neg.tlb.f[i] =
-        (CPUTLBDescFast){(uintptr_t)(TLB_ENTRIES - 1) << CPU_TLB_ENTRY_BITS, mode_of(cpu, i)->table};
+        (CPUTLBDescFast){(uintptr_t)(TLB_ENTRIES - 1) << CPU_TLB_ENTRY_BITS,
+                         mode_of(cpu, i)->table};
   return true;
 }
 
 void tlb_free(struct softcpu *cpu) {
   for (int i = 0; i < TLB_MODES; i++) {
     free(cpu->modes[i].table);
+    free(cpu->modes[i].old);
     free(cpu->modes[i].used);
   }
 }
 
-/* A guest flushes its TLB after having used a hundred pages or so: only those are cleared. */
+/* A guest flushes its TLB after having used a hundred pages or so: only those
+ * are cleared. */
 static void flush_mode(struct tlb_mode *mode) {
   if (mode->used_count == TLB_ENTRIES)
     memset(mode->table, -1, TLB_ENTRIES * sizeof(*mode->table));
@@ -48,6 +63,7 @@ static void flush_mode(struct tlb_mode *mode) {
     for (unsigned i = 0; i < mode->used_count; i++)
       mode->table[mode->used[i]] = nothing;
   mode->used_count = 0;
+  mode->generation++;
   mode->large_address = mode->large_mask = -1;
 }
 
@@ -62,7 +78,9 @@ void tlb_flush_page(CPUState *cs, target_ulong address) {
   struct softcpu *cpu = softcpu_of(cs);
   for (int i = 0; i < TLB_MODES; i++) {
     struct tlb_mode *mode = &cpu->modes[i];
-    CPUTLBEntry *entry = &mode->table[address >> TARGET_PAGE_BITS & (TLB_ENTRIES - 1)];
+    CPUTLBEntry *entry =
+        &mode->table[address >> TARGET_PAGE_BITS & (TLB_ENTRIES - 1)];
+    old_slot(mode, address)->generation = 0;
     if ((address & mode->large_mask) == mode->large_address)
       flush_mode(mode);
     else if (tlb_hit_page(entry->addr_read, address & TARGET_PAGE_MASK) ||
@@ -73,9 +91,11 @@ void tlb_flush_page(CPUState *cs, target_ulong address) {
   jumps_forget(cpu);
 }
 
-/* Large pages are remembered as the smallest aligned region that has them all: invlpg in it flushes
- * everything, since the table may have any 4 KiB piece of the page. */
-static void note_large(struct tlb_mode *mode, uint64_t address, uint64_t bytes) {
+/* Large pages are remembered as the smallest aligned region that has them all:
+ * invlpg in it flushes everything, since the table may have any 4 KiB piece of
+ * the page. */
+static void note_large(struct tlb_mode *mode, uint64_t address,
+                       uint64_t bytes) {
   uint64_t mask = -bytes;
   if (mode->large_address == UINT64_MAX) {
     mode->large_address = address & mask;
@@ -88,40 +108,63 @@ static void note_large(struct tlb_mode *mode, uint64_t address, uint64_t bytes) 
   mode->large_mask = mask;
 }
 
-static void set_entry(struct softcpu *cpu, CPUTLBEntry *entry, uint64_t page, const struct mapping *mapping) {
+static CPUTLBEntry make_entry(struct softcpu *cpu, uint64_t page,
+                              const struct mapping *mapping) {
   bool ram = mapping->gpa < cpu->ram_bytes;
   const uint8_t *host = ram ? cpu->ram + mapping->gpa : cpu->void_page;
-  int watched = cpu_watchpoint_address_matches(softcpu_cs(cpu), page, TARGET_PAGE_SIZE);
+  int watched =
+      cpu_watchpoint_address_matches(softcpu_cs(cpu), page, TARGET_PAGE_SIZE);
   uint64_t read = page | (watched & BP_MEM_READ ? TLB_WATCHPOINT : 0);
   uint64_t write = page | (watched & BP_MEM_WRITE ? TLB_WATCHPOINT : 0) |
-                   (!ram                               ? TLB_DISCARD_WRITE
-                    : page_has_code(cpu, mapping->gpa) ? TLB_NOTDIRTY
-                                                       : 0);
-  *entry = (CPUTLBEntry){{.addr_read = mapping->prot & PAGE_READ ? read : -1,
-                          .addr_write = mapping->prot & PAGE_WRITE ? write : -1,
-                          .addr_code = mapping->prot & PAGE_EXEC ? page : -1,
-                          .addend = (uintptr_t)host - page}};
+                   (ram ? 0 : TLB_DISCARD_WRITE);
+  return (CPUTLBEntry){{.addr_read = mapping->prot & PAGE_READ ? read : -1,
+                        .addr_write = mapping->prot & PAGE_WRITE ? write : -1,
+                        .addr_code = mapping->prot & PAGE_EXEC ? page : -1,
+                        .addend = (uintptr_t)host - page}};
 }
 
-CPUTLBEntry *tlb_fill(struct softcpu *cpu, uint64_t address, MMUAccessType access, int mmu_index, bool quiet,
-                      uintptr_t ra) {
-  struct mapping mapping;
-  struct fault fault;
-  if (!mmu_translate(cpu, address, access, mmu_index, &mapping, &fault)) {
-    if (quiet) return NULL;
-    mmu_raise(cpu, address, &fault, ra);
-  }
-  struct tlb_mode *mode = mode_of(cpu, mmu_index);
-  CPUTLBEntry *entry = tlb_slot(cpu, address, mmu_index);
-  if ((entry->addr_read & entry->addr_write & entry->addr_code) == (uint64_t)-1 &&
+/* Puts what is known of a page into the table. */
+static CPUTLBEntry *use_entry(struct softcpu *cpu, struct tlb_mode *mode,
+                              uint64_t page, const CPUTLBEntry *known) {
+  unsigned index = page >> TARGET_PAGE_BITS & (TLB_ENTRIES - 1);
+  CPUTLBEntry *entry = &mode->table[index];
+  if ((entry->addr_read & entry->addr_write & entry->addr_code) ==
+          (uint64_t)-1 &&
       mode->used_count < TLB_ENTRIES)
-    mode->used[mode->used_count++] = entry - mode->table;
-  if (mapping.bytes > TARGET_PAGE_SIZE) note_large(mode, address, mapping.bytes);
-  set_entry(cpu, entry, address & TARGET_PAGE_MASK, &mapping);
+    mode->used[mode->used_count++] = index;
+  *entry = *known;
+  if (entry->addr_write != (uint64_t)-1 &&
+      !(entry->addr_write & TLB_DISCARD_WRITE) &&
+      page_has_code(cpu, (uint8_t *)(page + entry->addend) - cpu->ram))
+    entry->addr_write |= TLB_NOTDIRTY;
   return entry;
 }
 
-/* The page has got its first block: stores to it take the slow path from now on. */
+CPUTLBEntry *tlb_fill(struct softcpu *cpu, uint64_t address,
+                      MMUAccessType access, int mmu_index, bool quiet,
+                      uintptr_t ra) {
+  struct tlb_mode *mode = mode_of(cpu, mmu_index);
+  struct tlb_old *old = old_slot(mode, address);
+  uint64_t page = address & TARGET_PAGE_MASK;
+  if (old->page == page && old->generation == mode->generation &&
+      tlb_tag(&old->entry, access) != (uint64_t)-1)
+    return use_entry(cpu, mode, page, &old->entry);
+  struct mapping mapping;
+  struct fault fault;
+  if (!mmu_translate(cpu, address, access, mmu_index, &mapping, &fault)) {
+    if (quiet)
+      return NULL;
+    mmu_raise(cpu, address, &fault, ra);
+  }
+  if (mapping.bytes > TARGET_PAGE_SIZE)
+    note_large(mode, address, mapping.bytes);
+  *old =
+      (struct tlb_old){make_entry(cpu, page, &mapping), page, mode->generation};
+  return use_entry(cpu, mode, page, &old->entry);
+}
+
+/* The page has got its first block: stores to it take the slow path from now
+ * on. */
 void tlb_protect_code(ram_addr_t gpa) {
   struct softcpu *cpu = softcpu_of(current_cpu);
   uintptr_t host = (uintptr_t)cpu->ram + (gpa & TARGET_PAGE_MASK);
@@ -138,22 +181,30 @@ void tlb_protect_code(ram_addr_t gpa) {
   }
 }
 
-/* Where plain memory is, without any fault; NULL if there is anything to be minded. */
-void *tlb_vaddr_to_host(CPUX86State *env, abi_ptr address, MMUAccessType access, int mmu_index) {
+/* Where plain memory is, without any fault; NULL if there is anything to be
+ * minded. */
+void *tlb_vaddr_to_host(CPUX86State *env, abi_ptr address, MMUAccessType access,
+                        int mmu_index) {
   struct softcpu *cpu = softcpu_of(env_cpu(env));
   CPUTLBEntry *entry = tlb_slot(cpu, address, mmu_index);
-  if (!tlb_hit(tlb_tag(entry, access), address)) entry = tlb_fill(cpu, address, access, mmu_index, true, 0);
-  if (!entry || tlb_tag(entry, access) & ~TARGET_PAGE_MASK) return NULL;
+  if (!tlb_hit(tlb_tag(entry, access), address))
+    entry = tlb_fill(cpu, address, access, mmu_index, true, 0);
+  if (!entry || tlb_tag(entry, access) & ~TARGET_PAGE_MASK)
+    return NULL;
   return (void *)(address + entry->addend);
 }
 
-/* Physical address for fetching code; RAM, or the page behind it for all that is beyond (blocks.c). Raises
- * page faults. */
-tb_page_addr_t get_page_addr_code_hostp(CPUX86State *env, target_ulong address, void **host) {
+/* Physical address for fetching code; RAM, or the page behind it for all that
+ * is beyond (blocks.c). Raises page faults. */
+tb_page_addr_t get_page_addr_code_hostp(CPUX86State *env, target_ulong address,
+                                        void **host) {
   struct softcpu *cpu = softcpu_of(env_cpu(env));
-  CPUTLBEntry *entry = tlb_entry_for(cpu, address, MMU_INST_FETCH, cpu_mmu_index(env, true), 0);
+  CPUTLBEntry *entry =
+      tlb_entry_for(cpu, address, MMU_INST_FETCH, cpu_mmu_index(env, true), 0);
   uint8_t *at = (uint8_t *)(address + entry->addend);
   uint64_t offset = at - cpu->ram;
-  if (host) *host = at;
-  return offset < cpu->ram_bytes ? offset : cpu->ram_bytes + (at - cpu->void_page);
+  if (host)
+    *host = at;
+  return offset < cpu->ram_bytes ? offset
+                                 : cpu->ram_bytes + (at - cpu->void_page);
 }
