@@ -2,12 +2,12 @@
 #include "monitor.h"
 #include <xen/vcpu.h>
 #include <xen/sched.h>
-#include <xen/event_channel.h>
 
 #define NR_HYPERCALLS 64
+/* 13 days (do_set_timer_op, xen/common/sched/core.c) */
+#define HUGE_NS (1ul << 50)
 /* xen/include/public/xen.h: 4.17 */
 #define XEN_VERSION_WORD (4 << 16 | 17)
-#define NR_EVTCHN_2L 4096
 #define EFLAGS_NOT_FROM_GUEST 0x23000ul /* VM IOPL */
 
 s64 leave_to_hypervisor(struct vcpu_area *v, u64 nr, const u64 *args) {
@@ -76,19 +76,23 @@ static s64 fast_set_segment_base(struct vcpu_area *v, const u64 *args) {
   }
 }
 
+/* Of times in the past that wrapped, and far ahead, the hypervisor makes something else. */
 static s64 fast_set_timer_op(struct vcpu_area *v, const u64 *args) {
+  if (args[0] >= HUGE_NS) return LEAVE_TO_HYPERVISOR;
   set_timer(v, args[0]);
   return 0;
 }
 
 static s64 fast_vcpu_op(struct vcpu_area *v, const u64 *args) {
-  u64 deadline;
+  u64 deadline, flags;
   if ((u32)args[1] != v->id) return (u32)args[1] >= DOMAIN->nr_vcpus ? -XEN_ENOENT : LEAVE_TO_HYPERVISOR;
   switch ((u32)args[0]) {
   case VCPUOP_set_singleshot_timer:
     if (!guest_range_ok(args[2], sizeof(struct vcpu_set_singleshot_timer))) return -XEN_EFAULT;
     get_guest(deadline, args[2], fault);
-    set_timer(v, deadline ? deadline : 1);
+    get_guest(flags, args[2] + 8, fault); /* of no effect, but they must be there */
+    /* 0, and a time that wrapped, are in the past. */
+    set_timer(v, (s64)deadline > 0 ? deadline : 1);
     return 0;
   case VCPUOP_stop_singleshot_timer:
     v->timer_deadline = 0;
@@ -113,24 +117,6 @@ static s64 fast_sched_op(struct vcpu_area *v, const u64 *args) {
   }
 }
 
-static s64 fast_event_channel_op(struct vcpu_area *v, const u64 *args) {
-  u32 port;
-  if ((u32)args[0] != EVTCHNOP_unmask) return LEAVE_TO_HYPERVISOR;
-  if (!guest_range_ok(args[1], sizeof port)) return -XEN_EFAULT;
-  get_guest(port, args[1], fault);
-  if (port >= NR_EVTCHN_2L) return LEAVE_TO_HYPERVISOR;
-  shared_info_t *s = shared_info();
-  if (s->evtchn_pending[port / 64] >> (port % 64) & 1) return LEAVE_TO_HYPERVISOR;
-  __atomic_fetch_and(&s->evtchn_mask[port / 64], ~(1ul << (port % 64)), __ATOMIC_SEQ_CST);
-  if (!(s->evtchn_pending[port / 64] >> (port % 64) & 1)) return 0;
-  /* It came between the two looks: the hypervisor must find the port masked to see that there is something to
-   * do. */
-  __atomic_fetch_or(&s->evtchn_mask[port / 64], 1ul << (port % 64), __ATOMIC_SEQ_CST);
-  return LEAVE_TO_HYPERVISOR;
-fault:
-  return -XEN_EFAULT;
-}
-
 static s64 fast_multicall(struct vcpu_area *v, const u64 *args);
 
 /* The fast paths are this one table. */
@@ -146,7 +132,6 @@ static s64 (*const fast_path[NR_HYPERCALLS])(struct vcpu_area *, const u64 *) = 
     [__HYPERVISOR_set_segment_base] = fast_set_segment_base,
     [__HYPERVISOR_mmuext_op] = fast_mmuext_op,
     [__HYPERVISOR_sched_op] = fast_sched_op,
-    [__HYPERVISOR_event_channel_op] = fast_event_channel_op,
 };
 
 static s64 call(struct vcpu_area *v, u64 nr, const u64 *args) {

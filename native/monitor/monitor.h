@@ -34,9 +34,6 @@ static inline void *direct(u64 gpa) {
 static inline vcpu_info_t *vcpu_info(struct vcpu_area *v) {
   return (vcpu_info_t *)v->vcpu_info;
 }
-static inline shared_info_t *shared_info(void) {
-  return (shared_info_t *)DOMAIN->shared_info;
-}
 
 static inline void wrmsr(u32 msr, u64 value) {
   __asm__ volatile("wrmsr" ::"c"(msr), "a"((u32)value), "d"((u32)(value >> 32)) : "memory");
@@ -108,7 +105,11 @@ static inline int guest_range_ok(u64 address, u64 size) {
 }
 
 #define get_guest(value, address, fault)                                                                     \
-  __asm__ goto("1: mov (%1), %0\n" EX_TABLE("1b", #fault) : "=r"(value) : "r"(address) : "memory" : fault)
+  __asm__ volatile goto("1: mov (%1), %0\n" EX_TABLE("1b", #fault)                                           \
+                        : "=r"(value)                                                                        \
+                        : "r"(address)                                                                       \
+                        : "memory"                                                                           \
+                        : fault)
 #define put_guest(value, address, fault)                                                                     \
   __asm__ goto("1: mov %0, (%1)\n" EX_TABLE("1b", #fault)::"r"(value), "r"(address) : "memory" : fault)
 

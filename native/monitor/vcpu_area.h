@@ -197,7 +197,6 @@ struct domain_area {
   u64 flags;
   u64 nr_pages;     /* the guest's own frames are 0 .. nr_pages-1 */
   u64 total_pages;  /* with Xen's behind them */
-  u64 shared_info;  /* address in the direct map */
   u64 page_info;    /* address in the direct map: u64 a frame */
   u64 m2p;          /* address in the direct map */
   u64 xen_l4_entry; /* contents of slot XEN_SLOT and DIRECT_SLOT */

@@ -111,6 +111,14 @@ export class Machine implements Domain {
     this.grants = new GrantTable(this);
     this.freeFrames = new FreeFrames(this);
     this.start = this.#build(config);
+    const { entry, nrPages, nrPtFrames, consolePfn, initrd } = this.start;
+    this.log.trace('builder', 'start of day', {
+      entry: `0x${entry.toString(16)}`,
+      nrPages,
+      nrPtFrames,
+      consolePfn,
+      initrd,
+    });
     this.grants.seed(GNTTAB_RESERVED_CONSOLE, this.start.consolePfn);
     const error = this.pages.pinInitialTables(this.start.ptBase.gpa / PAGE);
     if (error !== 0) throw new Error(`the initial page tables do not validate: ${error}`);
@@ -234,7 +242,6 @@ export class Machine implements Domain {
     area.setLow('flags', fastPaths ? monitor.DOMAIN_FAST_PATHS : 0);
     area.setLow('nr_pages', frames.nrPages);
     area.setLow('total_pages', frames.totalPages);
-    area.set('shared_info', direct(frames.sharedInfo));
     area.set('page_info', direct(frames.pageInfo));
     area.set('m2p', direct(frames.m2p));
     area.set('xen_l4_entry', hole.xen);

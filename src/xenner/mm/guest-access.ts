@@ -6,9 +6,13 @@ import { HOLE_END, HOLE_START, type VcpuArea } from '../monitor/vcpu-area.js';
 const PAGE = 4096;
 const PRESENT = 1;
 const WRITABLE = 2;
+const ACCESSED = 0x20;
+const DIRTY = 0x40;
 const LARGE = 0x80;
 const ADDRESS_HIGH = 0xfffff;
 const TWO_32 = 2 ** 32;
+/** The widest store of a guest's CPU that Xen uses for one value. */
+const VALUE_BYTES = 8;
 
 export class GuestAccess {
   constructor(
@@ -36,6 +40,9 @@ export class GuestAccess {
     if (entryAt < 0) return -1;
     const entry = this.memory.readU32(gpa(entryAt));
     if ((entry & PRESENT) === 0 || (write && (entry & WRITABLE) === 0)) return -1;
+    const marks = write ? ACCESSED | DIRTY : ACCESSED;
+    // As a CPU does: Xen itself goes through the guest's tables.
+    if ((entry & marks) !== marks) this.memory.writeU32(gpa(entryAt), (entry | marks) >>> 0);
     const page = (this.memory.readU32(gpa(entryAt + 4)) & ADDRESS_HIGH) * TWO_32 + ((entry & ~0xfff) >>> 0);
     return this.memory.contains(page, PAGE) ? page + (low & 0xfff) : -1;
   }
@@ -47,8 +54,12 @@ export class GuestAccess {
     return done ? copy : undefined;
   }
 
-  /** Returns false, possibly with a part written, where Xen answers -EFAULT. */
+  /**
+   * Returns false where Xen answers -EFAULT; a part may be written then, but of a single value, which a CPU stores at
+   * once, nothing.
+   */
   write(va: bigint, bytes: Uint8Array): boolean {
+    if (bytes.length <= VALUE_BYTES && !this.#endsWritable(va, bytes.length)) return false;
     return this.#pieces(va, bytes.length, true, (piece, at) =>
       piece.set(bytes.subarray(at, at + piece.length)),
     );
@@ -88,6 +99,12 @@ export class GuestAccess {
     const bytes = new Uint8Array(8);
     new DataView(bytes.buffer).setBigUint64(0, value, true);
     return this.write(va, bytes);
+  }
+
+  /** Whether the last byte can be written, if it lies in another page than the first. */
+  #endsWritable(va: bigint, length: number): boolean {
+    if (Number(va & 0xfffn) + length <= PAGE) return true;
+    return this.translate(BigInt.asUintN(64, va + BigInt(length - 1)), true) >= 0;
   }
 
   #walk(low: number, high: number, l4: number, write: boolean): number {

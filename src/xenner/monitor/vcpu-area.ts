@@ -182,11 +182,10 @@ export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5256, {
   traps: array(trap_handler, 256),
 });
 
-export const domain_area = cstruct('struct domain_area', HEADER, 136, {
+export const domain_area = cstruct('struct domain_area', HEADER, 128, {
   flags: u64,
   nr_pages: u64,
   total_pages: u64,
-  shared_info: u64,
   page_info: u64,
   m2p: u64,
   xen_l4_entry: u64,
