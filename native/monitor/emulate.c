@@ -19,6 +19,8 @@
 #define EFER_SHOWN 0xd01ul
 #define PAT_SHOWN 0x050100070406ul
 #define APICBASE_SHOWN 0xfee00900ul
+/* guest_misc_enable: fast strings; no BTS, PEBS or xTPR. */
+#define MISC_ENABLE_SHOWN 0x801801ul
 
 /* iopl_ok: as it runs outside ring 0, a kernel needs IOPL 1, unless it asked for the architecture's rule. */
 static int iopl_ok(struct vcpu_area *v) {
@@ -70,8 +72,10 @@ static int read_msr(struct vcpu_area *v, struct regs *r) {
   case MSR_EFER:
     value = EFER_SHOWN;
     break;
-  case MSR_IA32_UCODE_REV:
   case MSR_IA32_MISC_ENABLE:
+    value = MISC_ENABLE_SHOWN;
+    break;
+  case MSR_IA32_UCODE_REV:
   case MSR_XEN_HYPERCALL_PAGE:
     value = 0;
     break;
