@@ -25,8 +25,8 @@ struct jump {
 };
 enum { JUMP_SHIFT = 5, JUMP_BITS = 14, JUMPS = 1 << JUMP_BITS };
 QEMU_BUILD_BUG_ON(sizeof(struct jump) != 1 << JUMP_SHIFT);
-#define JUMP_HASH                                                              \
-  UINT64_C(0x9e3779b97f4a7c15) /* the golden ratio: the top bits of a product  \
+#define JUMP_HASH                                                                                            \
+  UINT64_C(0x9e3779b97f4a7c15) /* the golden ratio: the top bits of a product                                \
                                   are well mixed */
 
 static inline unsigned jump_index(uint64_t pc) {
@@ -40,17 +40,15 @@ struct block_slot {
 
 /* Translated blocks (blocks.c). */
 struct block_cache {
-  uint8_t
-      *code; /* mapped; blocks and their code, in the order of translation */
+  uint8_t *code; /* mapped; blocks and their code, in the order of translation */
   size_t code_bytes;
-  uint8_t *code_start; /* past the prologue */
-  TranslationBlock *
-      *order; /* every block since the last flush, ascending by address */
+  uint8_t *code_start;      /* past the prologue */
+  TranslationBlock **order; /* every block since the last flush, ascending by address */
   size_t count, capacity;
   struct block_slot *slots; /* hash table, open addressing */
   size_t slot_mask, used;   /* used: with removed ones */
-  uintptr_t *pages; /* by page frame: the first block of that page, tagged as
-                       page_next is */
+  uintptr_t *pages;         /* by page frame: the first block of that page, tagged as
+                               page_next is */
   size_t page_count;
 };
 
@@ -66,11 +64,10 @@ struct tlb_mode {
   CPUTLBEntry *table;
   struct tlb_old *old;
   uint64_t generation; /* of the entries of `old` that are good */
-  uint16_t *used; /* the entries filled since the last flush; at TLB_ENTRIES of
-                     them, it may be any */
+  uint16_t *used;      /* the entries filled since the last flush; at TLB_ENTRIES of
+                          them, it may be any */
   unsigned used_count;
-  uint64_t large_address,
-      large_mask; /* where there are large pages; none: -1 */
+  uint64_t large_address, large_mask; /* where there are large pages; none: -1 */
 };
 
 struct softcpu {
@@ -125,15 +122,12 @@ TCGContext *softcpu_new_context(void);
 void softcpu_free_context(TCGContext *tcg);
 
 /* blocks.c */
-bool block_cache_init(struct softcpu *cpu, uint64_t ram_bytes,
-                      size_t code_bytes);
+bool block_cache_init(struct softcpu *cpu, uint64_t ram_bytes, size_t code_bytes);
 void block_cache_free(struct softcpu *cpu);
 void block_cache_flush(struct softcpu *cpu);
-TranslationBlock *block_find(struct softcpu *cpu, target_ulong pc,
-                             target_ulong cs_base, uint32_t flags,
+TranslationBlock *block_find(struct softcpu *cpu, target_ulong pc, target_ulong cs_base, uint32_t flags,
                              uint32_t cflags);
-TranslationBlock *block_make(struct softcpu *cpu, target_ulong pc,
-                             target_ulong cs_base, uint32_t flags,
+TranslationBlock *block_make(struct softcpu *cpu, target_ulong pc, target_ulong cs_base, uint32_t flags,
                              uint32_t cflags);
 void block_chain(TranslationBlock *from, int exit, TranslationBlock *to);
 void block_invalidate_range(struct softcpu *cpu, uint64_t start, uint64_t end);

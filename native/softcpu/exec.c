@@ -23,7 +23,9 @@ void softcpu_kick(softcpu *cpu) {
   interrupt_chain(cpu);
 }
 
-bool softcpu_clear_kick(softcpu *cpu) { return qatomic_xchg(&cpu->kicked, 0); }
+bool softcpu_clear_kick(softcpu *cpu) {
+  return qatomic_xchg(&cpu->kicked, 0);
+}
 
 void softcpu_raise_irq(softcpu *cpu, uint8_t vector) {
   qatomic_or(&cpu->irqs[vector / 64], 1ull << vector % 64);
@@ -36,11 +38,13 @@ bool softcpu_clear_irq(softcpu *cpu, uint8_t vector) {
 }
 
 bool softcpu_irq_pending(const softcpu *cpu) {
-  return qatomic_read(&cpu->irqs[0]) | qatomic_read(&cpu->irqs[1]) |
-         qatomic_read(&cpu->irqs[2]) | qatomic_read(&cpu->irqs[3]);
+  return qatomic_read(&cpu->irqs[0]) | qatomic_read(&cpu->irqs[1]) | qatomic_read(&cpu->irqs[2]) |
+         qatomic_read(&cpu->irqs[3]);
 }
 
-const char *softcpu_error(const softcpu *cpu) { return cpu->error; }
+const char *softcpu_error(const softcpu *cpu) {
+  return cpu->error;
+}
 
 /* How code leaves a helper, and all frames of translated code above it. */
 void cpu_loop_exit(CPUState *cs) {
@@ -53,8 +57,7 @@ void cpu_loop_exit_noexc(CPUState *cs) {
 }
 
 void cpu_loop_exit_restore(CPUState *cs, uintptr_t pc) {
-  if (pc)
-    cpu_restore_state(cs, pc);
+  if (pc) cpu_restore_state(cs, pc);
   cpu_loop_exit(cs);
 }
 
@@ -72,8 +75,7 @@ void qemu_system_reset_request(int cause) {
  * stored here. */
 void helper_port_out(CPUX86State *env, uint32_t port) {
   struct softcpu *cpu = softcpu_of(env_cpu(env));
-  if (port == cpu->exit_port)
-    cpu->port_written = true;
+  if (port == cpu->exit_port) cpu->port_written = true;
 }
 
 /* With breakpoints in DR0..3, code that shares a page with one runs an
@@ -81,16 +83,13 @@ void helper_port_out(CPUX86State *env, uint32_t port) {
 static uint32_t block_cflags(CPUState *cs, target_ulong pc) {
   uint32_t cflags = cs->tcg_cflags;
   CPUBreakpoint *breakpoint;
-  if (likely(QTAILQ_EMPTY(&cs->breakpoints)))
-    return cflags;
+  if (likely(QTAILQ_EMPTY(&cs->breakpoints))) return cflags;
   QTAILQ_FOREACH(breakpoint, &cs->breakpoints, entry) {
-    if (pc == breakpoint->pc &&
-        !(((CPUX86State *)cs->env_ptr)->eflags & RF_MASK)) {
+    if (pc == breakpoint->pc && !(((CPUX86State *)cs->env_ptr)->eflags & RF_MASK)) {
       cs->exception_index = EXCP_DEBUG;
       cpu_loop_exit(cs);
     }
-    if (!((pc ^ breakpoint->pc) & TARGET_PAGE_MASK))
-      cflags |= CF_NO_GOTO_TB | 1;
+    if (!((pc ^ breakpoint->pc) & TARGET_PAGE_MASK)) cflags |= CF_NO_GOTO_TB | 1;
   }
   return cflags;
 }
@@ -101,8 +100,7 @@ const void *HELPER(lookup_tb_ptr)(CPUX86State *env) {
   target_ulong pc, cs_base;
   uint32_t flags;
   cpu_get_tb_cpu_state(env, &pc, &cs_base, &flags);
-  TranslationBlock *tb =
-      block_find(softcpu_of(cs), pc, cs_base, flags, block_cflags(cs, pc));
+  TranslationBlock *tb = block_find(softcpu_of(cs), pc, cs_base, flags, block_cflags(cs, pc));
   return tb ? tb->tc.ptr : tcg_code_gen_epilogue;
 }
 
@@ -110,11 +108,9 @@ const void *HELPER(lookup_tb_ptr)(CPUX86State *env) {
 static int take_irq(struct softcpu *cpu) {
   for (int word = 3; word >= 0; word--) {
     uint64_t bits = qatomic_read(&cpu->irqs[word]);
-    if (!bits)
-      continue;
+    if (!bits) continue;
     int vector = word * 64 + 63 - clz64(bits);
-    if (softcpu_clear_irq(cpu, vector))
-      return vector;
+    if (softcpu_clear_irq(cpu, vector)) return vector;
     word++; /* taken back by another thread meanwhile: look again */
   }
   return -1;
@@ -126,11 +122,9 @@ static bool interruptible(const CPUX86State *env) {
 
 static void deliver_irq(struct softcpu *cpu) {
   CPUX86State *env = &cpu->x86.env;
-  if (!interruptible(env))
-    return;
+  if (!interruptible(env)) return;
   int vector = take_irq(cpu);
-  if (vector < 0)
-    return;
+  if (vector < 0) return;
   softcpu_cs(cpu)->halted = 0;
   do_interrupt_x86_hardirq(env, vector, 1);
 }
@@ -149,8 +143,7 @@ static softcpu_exit run_blocks(struct softcpu *cpu) {
        * chain again. */
       if (unlikely(qatomic_read(&cpu->x86.neg.icount_decr.u16.high)))
         qatomic_xchg(&cpu->x86.neg.icount_decr.u16.high, 0);
-      if (unlikely(qatomic_read(&cpu->kicked)) && qatomic_xchg(&cpu->kicked, 0))
-        return SOFTCPU_EXIT_KICK;
+      if (unlikely(qatomic_read(&cpu->kicked)) && qatomic_xchg(&cpu->kicked, 0)) return SOFTCPU_EXIT_KICK;
       if (unlikely(cs->interrupt_request)) { /* an instruction that hit a
                                                 watchpoint has completed */
         cs->interrupt_request = 0;
@@ -171,21 +164,18 @@ static softcpu_exit run_blocks(struct softcpu *cpu) {
     if (!tb) {
       size_t count = cpu->blocks.count;
       tb = block_make(cpu, pc, cs_base, flags, cflags);
-      if (cpu->blocks.count <= count)
-        last = NULL; /* everything was dropped to make room */
+      if (cpu->blocks.count <= count) last = NULL; /* everything was dropped to make room */
     }
     /* A jump to a block that crosses pages cannot be direct: its second page
      * may be mapped elsewhere later.
      */
-    if (last && tb_page_addr1(tb) == (tb_page_addr_t)-1)
-      block_chain(last, exit_number, tb);
+    if (last && tb_page_addr1(tb) == (tb_page_addr_t)-1) block_chain(last, exit_number, tb);
 
     uintptr_t ended = tcg_qemu_tb_exec(env, tb->tc.ptr);
     last = (TranslationBlock *)(ended & ~TB_EXIT_MASK);
     exit_number = ended & TB_EXIT_MASK;
     if (exit_number > TB_EXIT_IDX1)
-      last =
-          NULL; /* stopped before its first instruction, where EIP is already */
+      last = NULL; /* stopped before its first instruction, where EIP is already */
     if (cpu->port_written) {
       cpu->port_written = false;
       return SOFTCPU_EXIT_PORT;
@@ -222,8 +212,7 @@ static softcpu_exit take_exception(struct softcpu *cpu) {
   case EXCP_INTERRUPT:
     return 0;
   default:
-    cpu->error =
-        "an exception of the translator's own that this CPU cannot raise";
+    cpu->error = "an exception of the translator's own that this CPU cannot raise";
     return SOFTCPU_EXIT_ERROR;
   }
 }
@@ -241,11 +230,8 @@ __attribute__((noinline)) softcpu_exit softcpu_run(softcpu *started) {
     return SOFTCPU_EXIT_PORT;
   }
   for (;;) {
-    softcpu_exit exit =
-        softcpu_cs(cpu)->exception_index >= 0 ? take_exception(cpu) : 0;
-    if (!exit && softcpu_cs(cpu)->exception_index < 0)
-      exit = run_blocks(cpu);
-    if (exit)
-      return exit;
+    softcpu_exit exit = softcpu_cs(cpu)->exception_index >= 0 ? take_exception(cpu) : 0;
+    if (!exit && softcpu_cs(cpu)->exception_index < 0) exit = run_blocks(cpu);
+    if (exit) return exit;
   }
 }

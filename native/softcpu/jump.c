@@ -15,13 +15,14 @@ static const uint8_t *miss;
  * flushes its TLB at every change of its address space. */
 void jumps_forget(struct softcpu *cpu) {
   cpu->jump_tag += 1ull << 32;
-  if (cpu->jump_tag)
-    return;
+  if (cpu->jump_tag) return;
   memset(cpu->jumps, 0, JUMPS * sizeof(*cpu->jumps));
   cpu->jump_tag = 1ull << 32;
 }
 
-void tcg_flush_jmp_cache(CPUState *cs) { jumps_forget(softcpu_of(cs)); }
+void tcg_flush_jmp_cache(CPUState *cs) {
+  jumps_forget(softcpu_of(cs));
+}
 
 /* mov %rbp, %rdi; movabs $helper, %rax; call *%rax; jmp *%rax. RBP is the
  * translator's pointer to the CPU (TCG_AREG0); translated code keeps the stack
@@ -35,15 +36,14 @@ void jump_make_stub(uint8_t *code) {
   miss = code;
 }
 
-#define FROM_ENV(field)                                                        \
-  ((intptr_t)offsetof(struct softcpu, field) -                                 \
-   (intptr_t)offsetof(struct softcpu, x86.env))
+#define FROM_ENV(field)                                                                                      \
+  ((intptr_t)offsetof(struct softcpu, field) - (intptr_t)offsetof(struct softcpu, x86.env))
 
 /* Ends a block: goes on at `eip`, in 64-bit code, in the mode that `flags`
  * says. */
 void softcpu_gen_jump(TCGv_i64 eip, uint32_t flags) {
-  TCGv_i64 entry = tcg_temp_new_i64(), wrong = tcg_temp_new_i64(),
-           tag = tcg_temp_new_i64(), base = tcg_temp_new_i64();
+  TCGv_i64 entry = tcg_temp_new_i64(), wrong = tcg_temp_new_i64(), tag = tcg_temp_new_i64(),
+           base = tcg_temp_new_i64();
   tcg_gen_ld_i64(base, cpu_env, FROM_ENV(jumps));
   tcg_gen_muli_i64(entry, eip, JUMP_HASH);
   tcg_gen_shri_i64(entry, entry, 64 - JUMP_BITS - JUMP_SHIFT);

@@ -22,19 +22,15 @@ struct walk {
 };
 
 static void *table_at(struct softcpu *cpu, uint64_t gpa) {
-  return gpa < cpu->ram_bytes ? cpu->ram + gpa
-                              : cpu->void_page + (gpa & ~TARGET_PAGE_MASK);
+  return gpa < cpu->ram_bytes ? cpu->ram + gpa : cpu->void_page + (gpa & ~TARGET_PAGE_MASK);
 }
 
 /* Sets accessed or dirty bits, which are in the low half of every kind of
  * entry. False: somebody else has changed it. */
 static bool set_bits(struct walk *walk, uint32_t bits) {
   uint32_t old = (uint32_t)walk->entry;
-  if (!(bits & ~old))
-    return true;
-  if (qatomic_cmpxchg((uint32_t *)table_at(walk->cpu, walk->entry_gpa), old,
-                      old | bits) != old)
-    return false;
+  if (!(bits & ~old)) return true;
+  if (qatomic_cmpxchg((uint32_t *)table_at(walk->cpu, walk->entry_gpa), old, old | bits) != old) return false;
   if (unlikely(page_has_code(walk->cpu, walk->entry_gpa)))
     block_invalidate_range(walk->cpu, walk->entry_gpa, walk->entry_gpa + 8);
   return true;
@@ -44,14 +40,11 @@ static bool set_bits(struct walk *walk, uint32_t bits) {
 static bool read_entry(struct walk *walk, uint64_t gpa, unsigned bytes) {
   const void *at = table_at(walk->cpu, gpa);
   walk->entry_gpa = gpa;
-  walk->entry = bytes == 8 ? qatomic_read((const uint64_t *)at)
-                           : qatomic_read((const uint32_t *)at);
+  walk->entry = bytes == 8 ? qatomic_read((const uint64_t *)at) : qatomic_read((const uint32_t *)at);
   walk->error = 0;
-  if (!(walk->entry & PG_PRESENT_MASK))
-    return false;
+  if (!(walk->entry & PG_PRESENT_MASK)) return false;
   walk->error = PG_ERROR_P_MASK | PG_ERROR_RSVD_MASK;
-  if (walk->entry & walk->reserved)
-    return false;
+  if (walk->entry & walk->reserved) return false;
   walk->allowed &= walk->entry;
   walk->forbidden |= walk->entry;
   return true;
@@ -61,23 +54,17 @@ enum outcome { WALKED, FAULT, AGAIN };
 
 /* Tables of 512 entries of 64 bits, down from the one at `table` whose entries
  * map 1 << shift bytes each. */
-static enum outcome walk_wide(struct walk *walk, uint64_t table, unsigned shift,
-                              unsigned *page_shift) {
+static enum outcome walk_wide(struct walk *walk, uint64_t table, unsigned shift, unsigned *page_shift) {
   for (;; shift -= 9) {
-    if (!read_entry(walk, table + (walk->address >> shift & (ENTRIES - 1)) * 8,
-                    8))
-      return FAULT;
-    if (shift == TARGET_PAGE_BITS)
-      break;
+    if (!read_entry(walk, table + (walk->address >> shift & (ENTRIES - 1)) * 8, 8)) return FAULT;
+    if (shift == TARGET_PAGE_BITS) break;
     if (walk->entry & PG_PSE_MASK) {
       uint64_t below = ((1ull << shift) - 1) & PG_ADDRESS_MASK & ~LARGE_PAT;
       walk->error = PG_ERROR_P_MASK | PG_ERROR_RSVD_MASK;
-      if (shift == 39 || walk->entry & below)
-        return FAULT;
+      if (shift == 39 || walk->entry & below) return FAULT;
       break;
     }
-    if (!set_bits(walk, PG_ACCESSED_MASK))
-      return AGAIN;
+    if (!set_bits(walk, PG_ACCESSED_MASK)) return AGAIN;
     table = walk->entry & PG_ADDRESS_MASK;
   }
   *page_shift = shift;
@@ -85,31 +72,22 @@ static enum outcome walk_wide(struct walk *walk, uint64_t table, unsigned shift,
 }
 
 /* PAE: four entries without permissions above the wide tables. */
-static enum outcome walk_pae(struct walk *walk, uint64_t cr3,
-                             unsigned *page_shift) {
-  if (!read_entry(walk, (cr3 & 0xffffffe0) + (walk->address >> 30 & 3) * 8, 8))
-    return FAULT;
+static enum outcome walk_pae(struct walk *walk, uint64_t cr3, unsigned *page_shift) {
+  if (!read_entry(walk, (cr3 & 0xffffffe0) + (walk->address >> 30 & 3) * 8, 8)) return FAULT;
   walk->allowed = PG_RW_MASK | PG_USER_MASK;
   walk->forbidden = 0;
   return walk_wide(walk, walk->entry & PG_ADDRESS_MASK, 21, page_shift);
 }
 
 /* Two levels of 1024 entries of 32 bits. */
-static enum outcome walk_narrow(struct walk *walk, uint64_t cr3, bool large,
-                                unsigned *page_shift) {
+static enum outcome walk_narrow(struct walk *walk, uint64_t cr3, bool large, unsigned *page_shift) {
   walk->reserved = 0;
-  if (!read_entry(walk, (cr3 & 0xfffff000) + (walk->address >> 22 & 1023) * 4,
-                  4))
-    return FAULT;
+  if (!read_entry(walk, (cr3 & 0xfffff000) + (walk->address >> 22 & 1023) * 4, 4)) return FAULT;
   *page_shift = 22;
   if (!(large && walk->entry & PG_PSE_MASK)) {
-    if (!set_bits(walk, PG_ACCESSED_MASK))
-      return AGAIN;
+    if (!set_bits(walk, PG_ACCESSED_MASK)) return AGAIN;
     *page_shift = TARGET_PAGE_BITS;
-    if (!read_entry(
-            walk, (walk->entry & 0xfffff000) + (walk->address >> 12 & 1023) * 4,
-            4))
-      return FAULT;
+    if (!read_entry(walk, (walk->entry & 0xfffff000) + (walk->address >> 12 & 1023) * 4, 4)) return FAULT;
   }
   walk->forbidden = 0;
   return WALKED;
@@ -121,30 +99,23 @@ static enum outcome walk_tables(struct walk *walk, unsigned *page_shift) {
   walk->allowed = PG_RW_MASK | PG_USER_MASK;
   walk->forbidden = 0;
   walk->reserved = PG_ADDRESS_MASK & ~physical;
-  if (!(env->efer & MSR_EFER_NXE))
-    walk->reserved |= PG_NX_MASK;
-  if (env->hflags & HF_LMA_MASK)
-    return walk_wide(walk, env->cr[3] & PG_ADDRESS_MASK, 39, page_shift);
-  if (env->cr[4] & CR4_PAE_MASK)
-    return walk_pae(walk, env->cr[3], page_shift);
+  if (!(env->efer & MSR_EFER_NXE)) walk->reserved |= PG_NX_MASK;
+  if (env->hflags & HF_LMA_MASK) return walk_wide(walk, env->cr[3] & PG_ADDRESS_MASK, 39, page_shift);
+  if (env->cr[4] & CR4_PAE_MASK) return walk_pae(walk, env->cr[3], page_shift);
   return walk_narrow(walk, env->cr[3], env->cr[4] & CR4_PSE_MASK, page_shift);
 }
 
 /* What the page may be used for; SDM vol. 3, 4.6. */
 static int protection(const struct walk *walk) {
   const CPUX86State *env = &walk->cpu->x86.env;
-  bool user_page = walk->allowed & PG_USER_MASK,
-       writable = walk->allowed & PG_RW_MASK;
+  bool user_page = walk->allowed & PG_USER_MASK, writable = walk->allowed & PG_RW_MASK;
   int prot = 0;
-  if (walk->user && !user_page)
-    return 0;
+  if (walk->user && !user_page) return 0;
   if (!(walk->smap && user_page)) {
     prot |= PAGE_READ;
-    if (writable || (!walk->user && !(env->cr[0] & CR0_WP_MASK)))
-      prot |= PAGE_WRITE;
+    if (writable || (!walk->user && !(env->cr[0] & CR0_WP_MASK))) prot |= PAGE_WRITE;
   }
-  if (!(walk->forbidden & PG_NX_MASK) &&
-      (walk->user || !(user_page && env->cr[4] & CR4_SMEP_MASK)))
+  if (!(walk->forbidden & PG_NX_MASK) && (walk->user || !(user_page && env->cr[4] & CR4_SMEP_MASK)))
     prot |= PAGE_EXEC;
   return prot;
 }
@@ -152,12 +123,9 @@ static int protection(const struct walk *walk) {
 static uint32_t fault_code(const struct walk *walk) {
   const CPUX86State *env = &walk->cpu->x86.env;
   uint32_t code = walk->error;
-  if (walk->user)
-    code |= PG_ERROR_U_MASK;
-  if (walk->access == MMU_DATA_STORE)
-    code |= PG_ERROR_W_MASK;
-  if (walk->access == MMU_INST_FETCH &&
-      (env->efer & MSR_EFER_NXE || env->cr[4] & CR4_SMEP_MASK))
+  if (walk->user) code |= PG_ERROR_U_MASK;
+  if (walk->access == MMU_DATA_STORE) code |= PG_ERROR_W_MASK;
+  if (walk->access == MMU_INST_FETCH && (env->efer & MSR_EFER_NXE || env->cr[4] & CR4_SMEP_MASK))
     code |= PG_ERROR_I_D_MASK;
   return code;
 }
@@ -166,35 +134,27 @@ static uint32_t fault_code(const struct walk *walk) {
 static bool find_page(struct walk *walk, struct mapping *mapping) {
   unsigned shift = TARGET_PAGE_BITS;
   enum outcome outcome;
-  uint32_t bits =
-      PG_ACCESSED_MASK | (walk->access == MMU_DATA_STORE ? PG_DIRTY_MASK : 0);
+  uint32_t bits = PG_ACCESSED_MASK | (walk->access == MMU_DATA_STORE ? PG_DIRTY_MASK : 0);
   do {
     outcome = walk_tables(walk, &shift);
-    if (outcome == FAULT)
-      return false;
-    if (outcome == AGAIN)
-      continue;
+    if (outcome == FAULT) return false;
+    if (outcome == AGAIN) continue;
     mapping->prot = protection(walk);
     walk->error = PG_ERROR_P_MASK;
-    if (!(mapping->prot & (1 << walk->access)))
-      return false;
+    if (!(mapping->prot & (1 << walk->access))) return false;
   } while (outcome == AGAIN || !set_bits(walk, bits));
   /* The first store to a clean page has to come here, for its dirty bit. */
-  if (!((walk->entry | bits) & PG_DIRTY_MASK))
-    mapping->prot &= ~PAGE_WRITE;
+  if (!((walk->entry | bits) & PG_DIRTY_MASK)) mapping->prot &= ~PAGE_WRITE;
   uint64_t offset = (1ull << shift) - 1;
   uint64_t frame = walk->entry & PG_ADDRESS_MASK;
-  if (shift == 22)
-    frame |= (walk->entry & 0x1fe000) << 19; /* PSE-36 */
-  mapping->gpa =
-      (frame & ~offset) | (walk->address & offset & TARGET_PAGE_MASK);
+  if (shift == 22) frame |= (walk->entry & 0x1fe000) << 19; /* PSE-36 */
+  mapping->gpa = (frame & ~offset) | (walk->address & offset & TARGET_PAGE_MASK);
   mapping->bytes = offset + 1;
   return true;
 }
 
-bool mmu_translate(struct softcpu *cpu, uint64_t address, MMUAccessType access,
-                   int mmu_index, struct mapping *mapping,
-                   struct fault *fault) {
+bool mmu_translate(struct softcpu *cpu, uint64_t address, MMUAccessType access, int mmu_index,
+                   struct mapping *mapping, struct fault *fault) {
   CPUX86State *env = &cpu->x86.env;
   bool long_mode = env->hflags & HF_LMA_MASK;
   struct walk walk = {
@@ -205,26 +165,21 @@ bool mmu_translate(struct softcpu *cpu, uint64_t address, MMUAccessType access,
       .smap = is_mmu_index_smap(mmu_index),
   };
   if (!(env->cr[0] & CR0_PG_MASK)) {
-    *mapping =
-        (struct mapping){walk.address & TARGET_PAGE_MASK, TARGET_PAGE_SIZE,
-                         PAGE_READ | PAGE_WRITE | PAGE_EXEC};
+    *mapping = (struct mapping){walk.address & TARGET_PAGE_MASK, TARGET_PAGE_SIZE,
+                                PAGE_READ | PAGE_WRITE | PAGE_EXEC};
     return true;
   }
-  if (long_mode && (int64_t)address >> 47 != 0 &&
-      (int64_t)address >> 47 != -1) {
+  if (long_mode && (int64_t)address >> 47 != 0 && (int64_t)address >> 47 != -1) {
     *fault = (struct fault){EXCP0D_GPF, 0}; /* not canonical */
     return false;
   }
-  if (find_page(&walk, mapping))
-    return true;
+  if (find_page(&walk, mapping)) return true;
   *fault = (struct fault){EXCP0E_PAGE, fault_code(&walk)};
   return false;
 }
 
-void mmu_raise(struct softcpu *cpu, uint64_t address, const struct fault *fault,
-               uintptr_t ra) {
+void mmu_raise(struct softcpu *cpu, uint64_t address, const struct fault *fault, uintptr_t ra) {
   CPUX86State *env = &cpu->x86.env;
-  if (fault->vector == EXCP0E_PAGE)
-    env->cr[2] = address;
+  if (fault->vector == EXCP0E_PAGE) env->cr[2] = address;
   raise_exception_err_ra(env, fault->vector, fault->error, ra);
 }

@@ -11,21 +11,16 @@ static uint32_t living;
 static const CPUClass cpu_class = {.tcg_ops = &x86_ops};
 
 static const char *refuse(const softcpu_config *config) {
-  if (!config->ram || (uintptr_t)config->ram % TARGET_PAGE_SIZE)
-    return "RAM is not page aligned";
-  if (!config->ram_bytes || config->ram_bytes % TARGET_PAGE_SIZE)
-    return "RAM is not whole pages";
-  if (config->ram_bytes > SOFTCPU_MAX_RAM)
-    return "more RAM than a soft CPU can have";
-  if (config->code_mib > MAX_CODE_MIB)
-    return "more room for code than a soft CPU can use";
+  if (!config->ram || (uintptr_t)config->ram % TARGET_PAGE_SIZE) return "RAM is not page aligned";
+  if (!config->ram_bytes || config->ram_bytes % TARGET_PAGE_SIZE) return "RAM is not whole pages";
+  if (config->ram_bytes > SOFTCPU_MAX_RAM) return "more RAM than a soft CPU can have";
+  if (config->code_mib > MAX_CODE_MIB) return "more room for code than a soft CPU can use";
   return NULL;
 }
 
 static bool build(struct softcpu *cpu, const softcpu_config *config) {
   CPUState *cs = softcpu_cs(cpu);
-  uint32_t code_mib =
-      config->code_mib ? MAX(config->code_mib, MIN_CODE_MIB) : DEFAULT_CODE_MIB;
+  uint32_t code_mib = config->code_mib ? MAX(config->code_mib, MIN_CODE_MIB) : DEFAULT_CODE_MIB;
   cpu->error = "";
   cpu->exit_port = config->exit_port;
   cpu->ram = config->ram;
@@ -34,12 +29,9 @@ static bool build(struct softcpu *cpu, const softcpu_config *config) {
   cpu->jumps = calloc(JUMPS, sizeof(*cpu->jumps));
   cpu->jump_tag = 1ull << 32;
   cpu->void_page = aligned_alloc(TARGET_PAGE_SIZE, TARGET_PAGE_SIZE);
-  if (!cpu->tcg || !cpu->jumps || !cpu->void_page)
-    return false;
+  if (!cpu->tcg || !cpu->jumps || !cpu->void_page) return false;
   memset(cpu->void_page, 0xff, TARGET_PAGE_SIZE);
-  if (!block_cache_init(cpu, config->ram_bytes, (size_t)code_mib << 20) ||
-      !tlb_create(cpu))
-    return false;
+  if (!block_cache_init(cpu, config->ram_bytes, (size_t)code_mib << 20) || !tlb_create(cpu)) return false;
 
   cs->cc = (CPUClass *)&cpu_class;
   cs->env_ptr = &cpu->x86.env;
@@ -57,21 +49,17 @@ static bool build(struct softcpu *cpu, const softcpu_config *config) {
 
 softcpu *softcpu_create(const softcpu_config *config, const char **error) {
   const char *ignored;
-  if (!error)
-    error = &ignored;
+  if (!error) error = &ignored;
   *error = refuse(config);
-  if (*error || !softcpu_start_translator(error))
-    return NULL;
+  if (*error || !softcpu_start_translator(error)) return NULL;
   if (qatomic_fetch_inc(&living) >= SOFTCPU_MAX_CPUS) {
     qatomic_dec(&living);
     *error = "too many soft CPUs at once";
     return NULL;
   }
   struct softcpu *cpu = aligned_alloc(64, ROUND_UP(sizeof(*cpu), 64));
-  if (cpu)
-    memset(cpu, 0, sizeof(*cpu));
-  if (cpu && build(cpu, config))
-    return cpu;
+  if (cpu) memset(cpu, 0, sizeof(*cpu));
+  if (cpu && build(cpu, config)) return cpu;
   *error = "out of memory";
   if (cpu)
     softcpu_destroy(cpu);
@@ -81,8 +69,7 @@ softcpu *softcpu_create(const softcpu_config *config, const char **error) {
 }
 
 void softcpu_destroy(softcpu *cpu) {
-  if (!cpu)
-    return;
+  if (!cpu) return;
   if (softcpu_cs(cpu)->env_ptr) {
     softcpu_enter(cpu);
     cpu_breakpoint_remove_all(softcpu_cs(cpu), BP_CPU);
@@ -100,10 +87,8 @@ void softcpu_destroy(softcpu *cpu) {
   qatomic_dec(&living);
 }
 
-bool softcpu_set_cpuid(softcpu *cpu, const softcpu_cpuid *entries,
-                       size_t count) {
-  if (count > SOFTCPU_MAX_CPUID)
-    return false;
+bool softcpu_set_cpuid(softcpu *cpu, const softcpu_cpuid *entries, size_t count) {
+  if (count > SOFTCPU_MAX_CPUID) return false;
   softcpu_cpuid *copy = g_new(softcpu_cpuid, count + 1);
   memcpy(copy, entries, count * sizeof(*copy));
   free(cpu->cpuid);
@@ -112,14 +97,15 @@ bool softcpu_set_cpuid(softcpu *cpu, const softcpu_cpuid *entries,
   return true;
 }
 
-uint64_t *softcpu_gpr(softcpu *cpu) { return cpu->x86.env.regs; }
+uint64_t *softcpu_gpr(softcpu *cpu) {
+  return cpu->x86.env.regs;
+}
 int softcpu_cpl(const softcpu *cpu) {
   return cpu->x86.env.hflags & HF_CPL_MASK;
 }
 
 void softcpu_invalidate(softcpu *cpu, uint64_t gpa, uint64_t len) {
-  if (gpa >= cpu->ram_bytes)
-    return;
+  if (gpa >= cpu->ram_bytes) return;
   softcpu_enter(cpu);
   block_invalidate_range(cpu, gpa, gpa + MIN(len, cpu->ram_bytes - gpa));
 }

@@ -22,13 +22,11 @@ extern "C" {
 
 typedef struct softcpu softcpu;
 
-enum {
-  SOFTCPU_MAX_CPUS = 64
-}; /* at once in a process; softcpu_create fails beyond */
+enum { SOFTCPU_MAX_CPUS = 64 };             /* at once in a process; softcpu_create fails beyond */
 #define SOFTCPU_MAX_RAM (UINT64_C(1) << 36) /* bytes */
 
 typedef struct softcpu_config {
-  void *ram; /* page aligned; stays the caller's, must outlive the CPU */
+  void *ram;          /* page aligned; stays the caller's, must outlive the CPU */
   uint64_t ram_bytes; /* a multiple of 4096, 1 page .. SOFTCPU_MAX_RAM */
   uint32_t exit_port; /* OUT to this port ends softcpu_run; above 0xffff: none
                          does */
@@ -46,11 +44,11 @@ softcpu *softcpu_create(const softcpu_config *config, const char **error);
 void softcpu_destroy(softcpu *cpu);
 
 typedef enum softcpu_exit {
-  SOFTCPU_EXIT_PORT = 1, /* OUT, of any size, to the exit port; it has
-                            completed, RIP is past it */
-  SOFTCPU_EXIT_KICK = 2, /* softcpu_kick; between two instructions */
-  SOFTCPU_EXIT_HLT = 3, /* hlt, RIP is past it, and no interrupt is deliverable;
-                           running again goes on after it */
+  SOFTCPU_EXIT_PORT = 1,     /* OUT, of any size, to the exit port; it has
+                                completed, RIP is past it */
+  SOFTCPU_EXIT_KICK = 2,     /* softcpu_kick; between two instructions */
+  SOFTCPU_EXIT_HLT = 3,      /* hlt, RIP is past it, and no interrupt is deliverable;
+                                running again goes on after it */
   SOFTCPU_EXIT_SHUTDOWN = 4, /* triple fault; the CPU is as the fault left it */
   SOFTCPU_EXIT_ERROR = 5,    /* the engine cannot go on: softcpu_error */
 } softcpu_exit;
@@ -108,8 +106,7 @@ typedef struct softcpu_state {
   uint64_t gdt_base, idt_base;
   uint32_t gdt_limit, idt_limit;
   uint64_t cr0, cr2, cr3, cr4;
-  uint64_t efer, star, lstar, cstar, fmask,
-      kernel_gs_base; /* FS and GS base: seg[].base */
+  uint64_t efer, star, lstar, cstar, fmask, kernel_gs_base; /* FS and GS base: seg[].base */
   uint64_t dr[8];
   uint64_t xcr0, pat;
   uint64_t tsc_offset; /* guest TSC = host TSC + tsc_offset; 0 after create */
@@ -141,8 +138,7 @@ typedef struct softcpu_cpuid {
 } softcpu_cpuid;
 enum { SOFTCPU_MAX_CPUID = 256 };
 #define SOFTCPU_ANY_INDEX UINT32_C(0xffffffff)
-bool softcpu_set_cpuid(softcpu *cpu, const softcpu_cpuid *entries,
-                       size_t count);
+bool softcpu_set_cpuid(softcpu *cpu, const softcpu_cpuid *entries, size_t count);
 
 /* Guest memory [gpa, gpa+len) was, or is about to be, written from outside
  * (disk or net data, a hypercall's result): drops translations made from it.

@@ -15,8 +15,8 @@ static const char *failure;
 enum { PROLOGUE_BYTES = 4096 };
 
 void tcg_region_init(size_t tb_size, int splitwx, unsigned max_cpus) {
-  void *page = mmap(NULL, PROLOGUE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC,
-                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void *page =
+      mmap(NULL, PROLOGUE_BYTES, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) {
     failure = "no memory may be made executable here";
     return;
@@ -29,8 +29,7 @@ void tcg_region_initial_alloc(TCGContext *tcg) {}
 
 static void start(void) {
   tcg_init(0, 0, 1);
-  if (failure)
-    return;
+  if (failure) return;
   tcg_x86_init();
   tcg_prologue_init(&tcg_init_ctx);
   jump_make_stub((uint8_t *)tcg_init_ctx.code_ptr);
@@ -46,20 +45,17 @@ bool softcpu_start_translator(const char **error) {
 
 TCGContext *softcpu_new_context(void) {
   TCGContext *tcg = malloc(sizeof(*tcg));
-  if (!tcg)
-    return NULL;
+  if (!tcg) return NULL;
   *tcg = tcg_init_ctx;
   for (int i = 0; i < tcg->nb_globals; i++) {
     TCGTemp *base = tcg_init_ctx.temps[i].mem_base;
-    if (base)
-      tcg->temps[i].mem_base = &tcg->temps[base - tcg_init_ctx.temps];
+    if (base) tcg->temps[i].mem_base = &tcg->temps[base - tcg_init_ctx.temps];
   }
   return tcg;
 }
 
 void softcpu_free_context(TCGContext *tcg) {
-  if (!tcg)
-    return;
+  if (!tcg) return;
   for (TCGPool *pool = tcg->pool_first, *next; pool; pool = next) {
     next = pool->next;
     free(pool);

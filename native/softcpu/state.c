@@ -4,14 +4,12 @@
 #include "target/i386/tcg/helper-tcg.h"
 
 enum { ARITHMETIC_FLAGS = CC_C | CC_P | CC_A | CC_Z | CC_S | CC_O };
-#define SEG_FLAGS                                                              \
-  (DESC_TYPE_MASK | DESC_S_MASK | DESC_DPL_MASK | DESC_P_MASK |                \
-   DESC_AVL_MASK | DESC_L_MASK | DESC_B_MASK | DESC_G_MASK)
+#define SEG_FLAGS                                                                                            \
+  (DESC_TYPE_MASK | DESC_S_MASK | DESC_DPL_MASK | DESC_P_MASK | DESC_AVL_MASK | DESC_L_MASK | DESC_B_MASK |  \
+   DESC_G_MASK)
 
 static SegmentCache *segment(CPUX86State *env, int seg) {
-  return seg == SOFTCPU_LDTR ? &env->ldt
-         : seg == SOFTCPU_TR ? &env->tr
-                             : &env->segs[seg];
+  return seg == SOFTCPU_LDTR ? &env->ldt : seg == SOFTCPU_TR ? &env->tr : &env->segs[seg];
 }
 
 void softcpu_get_state(softcpu *cpu, softcpu_state *state) {
@@ -22,10 +20,8 @@ void softcpu_get_state(softcpu *cpu, softcpu_state *state) {
   state->rflags = cpu_compute_eflags(env);
   for (int i = 0; i < SOFTCPU_SEGMENTS; i++) {
     SegmentCache *seg = segment(env, i);
-    state->seg[i] = (softcpu_seg){.base = seg->base,
-                                  .limit = seg->limit,
-                                  .flags = seg->flags & SEG_FLAGS,
-                                  .selector = seg->selector};
+    state->seg[i] = (softcpu_seg){
+        .base = seg->base, .limit = seg->limit, .flags = seg->flags & SEG_FLAGS, .selector = seg->selector};
   }
   state->gdt_base = env->gdt.base;
   state->gdt_limit = env->gdt.limit;
@@ -50,23 +46,16 @@ void softcpu_get_state(softcpu *cpu, softcpu_state *state) {
 /* Intel SDM vol. 3, 2.2.1 and 2.5: what mov to these registers would refuse. */
 static bool acceptable(const softcpu_state *state) {
   uint64_t efer = MSR_EFER_SCE | MSR_EFER_LME | MSR_EFER_LMA | MSR_EFER_NXE;
-  uint64_t cr4 = CR4_TSD_MASK | CR4_DE_MASK | CR4_PSE_MASK | CR4_PAE_MASK |
-                 CR4_MCE_MASK | CR4_PGE_MASK | CR4_OSFXSR_MASK |
-                 CR4_OSXMMEXCPT_MASK | CR4_UMIP_MASK | CR4_FSGSBASE_MASK |
-                 CR4_OSXSAVE_MASK | CR4_SMEP_MASK | CR4_SMAP_MASK |
-                 CR4_VME_MASK | CR4_PVI_MASK | CR4_PCE_MASK;
-  bool paging = state->cr0 & CR0_PG_MASK, lme = state->efer & MSR_EFER_LME,
-       lma = state->efer & MSR_EFER_LMA;
-  if (state->efer & ~efer || state->cr4 & ~cr4 || state->cr0 >> 32)
-    return false;
-  if (paging && !(state->cr0 & CR0_PE_MASK))
-    return false;
-  if (lma != (lme && paging))
-    return false;
-  if (lma && !(state->cr4 & CR4_PAE_MASK))
-    return false;
-  return (state->xcr0 & ~(uint64_t)(XSTATE_FP_MASK | XSTATE_SSE_MASK)) == 0 &&
-         (state->xcr0 & XSTATE_FP_MASK);
+  uint64_t cr4 = CR4_TSD_MASK | CR4_DE_MASK | CR4_PSE_MASK | CR4_PAE_MASK | CR4_MCE_MASK | CR4_PGE_MASK |
+                 CR4_OSFXSR_MASK | CR4_OSXMMEXCPT_MASK | CR4_UMIP_MASK | CR4_FSGSBASE_MASK |
+                 CR4_OSXSAVE_MASK | CR4_SMEP_MASK | CR4_SMAP_MASK | CR4_VME_MASK | CR4_PVI_MASK |
+                 CR4_PCE_MASK;
+  bool paging = state->cr0 & CR0_PG_MASK, lme = state->efer & MSR_EFER_LME, lma = state->efer & MSR_EFER_LMA;
+  if (state->efer & ~efer || state->cr4 & ~cr4 || state->cr0 >> 32) return false;
+  if (paging && !(state->cr0 & CR0_PE_MASK)) return false;
+  if (lma != (lme && paging)) return false;
+  if (lma && !(state->cr4 & CR4_PAE_MASK)) return false;
+  return (state->xcr0 & ~(uint64_t)(XSTATE_FP_MASK | XSTATE_SSE_MASK)) == 0 && (state->xcr0 & XSTATE_FP_MASK);
 }
 
 static void set_segments(CPUX86State *env, const softcpu_state *state) {
@@ -74,21 +63,17 @@ static void set_segments(CPUX86State *env, const softcpu_state *state) {
     const softcpu_seg *from = &state->seg[i];
     uint32_t flags = from->flags & SEG_FLAGS;
     if (i <= SOFTCPU_GS) {
-      cpu_x86_load_seg_cache(env, i, from->selector & 0xffff, from->base,
-                             from->limit, flags);
+      cpu_x86_load_seg_cache(env, i, from->selector & 0xffff, from->base, from->limit, flags);
       continue;
     }
-    *segment(env, i) = (SegmentCache){.selector = from->selector & 0xffff,
-                                      .base = from->base,
-                                      .limit = from->limit,
-                                      .flags = flags};
+    *segment(env, i) = (SegmentCache){
+        .selector = from->selector & 0xffff, .base = from->base, .limit = from->limit, .flags = flags};
   }
 }
 
 bool softcpu_set_state(softcpu *cpu, const softcpu_state *state) {
   CPUX86State *env = &cpu->x86.env;
-  if (!acceptable(state))
-    return false;
+  if (!acceptable(state)) return false;
   softcpu_enter(cpu);
   memcpy(env->regs, state->gpr, sizeof(state->gpr));
   env->eip = state->rip;
@@ -96,8 +81,7 @@ bool softcpu_set_state(softcpu *cpu, const softcpu_state *state) {
   softcpu_cs(cpu)->exception_index = -1;
   env->old_exception = -1;
 
-  env->efer =
-      state->efer & ~(uint64_t)MSR_EFER_LMA; /* update_cr0 sets it again */
+  env->efer = state->efer & ~(uint64_t)MSR_EFER_LMA; /* update_cr0 sets it again */
   env->hflags &= ~HF_LMA_MASK;
   env->cr[0] &= ~CR0_PG_MASK;
   cpu_x86_update_cr4(env, state->cr4);

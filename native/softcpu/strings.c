@@ -11,16 +11,14 @@ enum { MOST_BYTES = 256 << 10 };
 
 /* Elements of 1 << shift bytes at `address` that are in its page, at most
  * `count`. */
-static uint64_t elements_in_page(uint64_t address, uint64_t count,
-                                 unsigned shift) {
+static uint64_t elements_in_page(uint64_t address, uint64_t count, unsigned shift) {
   uint64_t left = (-(address | TARGET_PAGE_MASK)) >> shift;
   return MIN(count, left);
 }
 
 /* As x86 does it: one after the other, so that an overlap repeats what is
  * between the two. */
-static void copy_elements(uint8_t *to, const uint8_t *from, uint64_t count,
-                          unsigned shift) {
+static void copy_elements(uint8_t *to, const uint8_t *from, uint64_t count, unsigned shift) {
   if (to <= from || to >= from + (count << shift)) {
     memmove(to, from, count << shift);
     return;
@@ -30,21 +28,15 @@ static void copy_elements(uint8_t *to, const uint8_t *from, uint64_t count,
 }
 
 void helper_rep_movs(CPUX86State *env, uint32_t shift) {
-  uint64_t *count = &env->regs[R_ECX], *from = &env->regs[R_ESI],
-           *to = &env->regs[R_EDI];
+  uint64_t *count = &env->regs[R_ECX], *from = &env->regs[R_ESI], *to = &env->regs[R_EDI];
   int mmu = cpu_mmu_index(env, false);
-  if (env->df != 1)
-    return;
+  if (env->df != 1) return;
   for (uint64_t done = 0; *count && done < MOST_BYTES;) {
-    uint64_t n =
-        elements_in_page(*to, elements_in_page(*from, *count, shift), shift);
-    if (!n)
-      return; /* an element that lies in two pages */
+    uint64_t n = elements_in_page(*to, elements_in_page(*from, *count, shift), shift);
+    if (!n) return; /* an element that lies in two pages */
     const void *source = tlb_vaddr_to_host(env, *from, MMU_DATA_LOAD, mmu);
-    void *target =
-        source ? tlb_vaddr_to_host(env, *to, MMU_DATA_STORE, mmu) : NULL;
-    if (!target)
-      return;
+    void *target = source ? tlb_vaddr_to_host(env, *to, MMU_DATA_STORE, mmu) : NULL;
+    if (!target) return;
     copy_elements(target, source, n, shift);
     *count -= n;
     *from += n << shift;
@@ -57,8 +49,7 @@ typedef uint16_t __attribute__((aligned(1))) unaligned16;
 typedef uint32_t __attribute__((aligned(1))) unaligned32;
 typedef uint64_t __attribute__((aligned(1))) unaligned64;
 
-static void store_elements(void *to, uint64_t value, uint64_t count,
-                           unsigned shift) {
+static void store_elements(void *to, uint64_t value, uint64_t count, unsigned shift) {
   unaligned16 *words = to;
   unaligned32 *longs = to;
   unaligned64 *quads = to;
@@ -83,13 +74,11 @@ static void store_elements(void *to, uint64_t value, uint64_t count,
 void helper_rep_stos(CPUX86State *env, uint32_t shift) {
   uint64_t *count = &env->regs[R_ECX], *to = &env->regs[R_EDI];
   int mmu = cpu_mmu_index(env, false);
-  if (env->df != 1)
-    return;
+  if (env->df != 1) return;
   for (uint64_t done = 0; *count && done < MOST_BYTES;) {
     uint64_t n = elements_in_page(*to, *count, shift);
     void *target = n ? tlb_vaddr_to_host(env, *to, MMU_DATA_STORE, mmu) : NULL;
-    if (!target)
-      return;
+    if (!target) return;
     store_elements(target, env->regs[R_EAX], n, shift);
     *count -= n;
     *to += n << shift;

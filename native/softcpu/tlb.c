@@ -9,8 +9,7 @@
 #include "mmu.h"
 
 /* Of an entry that maps nothing; no address has such a tag. */
-static const CPUTLBEntry nothing = {
-    {.addr_read = -1, .addr_write = -1, .addr_code = -1}};
+static const CPUTLBEntry nothing = {{.addr_read = -1, .addr_write = -1, .addr_code = -1}};
 
 /* The modes of QEMU's MMU_*_IDX come in pairs for 64- and 32-bit code, which
  * see the same pages. */
@@ -22,8 +21,7 @@ static struct tlb_mode *mode_of(struct softcpu *cpu, int mmu_index) {
  * and kernels have several views of memory that begin at round addresses. Here
  * they lie apart. */
 static struct tlb_old *old_slot(struct tlb_mode *mode, uint64_t address) {
-  return &mode->old[(address >> TARGET_PAGE_BITS) * JUMP_HASH >>
-                    (64 - TLB_BITS)];
+  return &mode->old[(address >> TARGET_PAGE_BITS) * JUMP_HASH >> (64 - TLB_BITS)];
 }
 
 bool tlb_create(struct softcpu *cpu) {
@@ -33,16 +31,14 @@ bool tlb_create(struct softcpu *cpu) {
     mode->used = malloc(TLB_ENTRIES * sizeof(*mode->used));
     mode->old = calloc(TLB_ENTRIES, sizeof(*mode->old));
     mode->generation = 1;
-    if (!mode->table || !mode->used || !mode->old)
-      return false;
+    if (!mode->table || !mode->used || !mode->old) return false;
     memset(mode->table, -1, TLB_ENTRIES * sizeof(*mode->table));
     mode->large_mask = -1;
     mode->large_address = -1;
   }
   for (int i = 0; i < NB_MMU_MODES; i++)
     cpu->x86.neg.tlb.f[i] =
-        (CPUTLBDescFast){(uintptr_t)(TLB_ENTRIES - 1) << CPU_TLB_ENTRY_BITS,
-                         mode_of(cpu, i)->table};
+        (CPUTLBDescFast){(uintptr_t)(TLB_ENTRIES - 1) << CPU_TLB_ENTRY_BITS, mode_of(cpu, i)->table};
   return true;
 }
 
@@ -78,8 +74,7 @@ void tlb_flush_page(CPUState *cs, target_ulong address) {
   struct softcpu *cpu = softcpu_of(cs);
   for (int i = 0; i < TLB_MODES; i++) {
     struct tlb_mode *mode = &cpu->modes[i];
-    CPUTLBEntry *entry =
-        &mode->table[address >> TARGET_PAGE_BITS & (TLB_ENTRIES - 1)];
+    CPUTLBEntry *entry = &mode->table[address >> TARGET_PAGE_BITS & (TLB_ENTRIES - 1)];
     old_slot(mode, address)->generation = 0;
     if ((address & mode->large_mask) == mode->large_address)
       flush_mode(mode);
@@ -94,8 +89,7 @@ void tlb_flush_page(CPUState *cs, target_ulong address) {
 /* Large pages are remembered as the smallest aligned region that has them all:
  * invlpg in it flushes everything, since the table may have any 4 KiB piece of
  * the page. */
-static void note_large(struct tlb_mode *mode, uint64_t address,
-                       uint64_t bytes) {
+static void note_large(struct tlb_mode *mode, uint64_t address, uint64_t bytes) {
   uint64_t mask = -bytes;
   if (mode->large_address == UINT64_MAX) {
     mode->large_address = address & mask;
@@ -108,15 +102,12 @@ static void note_large(struct tlb_mode *mode, uint64_t address,
   mode->large_mask = mask;
 }
 
-static CPUTLBEntry make_entry(struct softcpu *cpu, uint64_t page,
-                              const struct mapping *mapping) {
+static CPUTLBEntry make_entry(struct softcpu *cpu, uint64_t page, const struct mapping *mapping) {
   bool ram = mapping->gpa < cpu->ram_bytes;
   const uint8_t *host = ram ? cpu->ram + mapping->gpa : cpu->void_page;
-  int watched =
-      cpu_watchpoint_address_matches(softcpu_cs(cpu), page, TARGET_PAGE_SIZE);
+  int watched = cpu_watchpoint_address_matches(softcpu_cs(cpu), page, TARGET_PAGE_SIZE);
   uint64_t read = page | (watched & BP_MEM_READ ? TLB_WATCHPOINT : 0);
-  uint64_t write = page | (watched & BP_MEM_WRITE ? TLB_WATCHPOINT : 0) |
-                   (ram ? 0 : TLB_DISCARD_WRITE);
+  uint64_t write = page | (watched & BP_MEM_WRITE ? TLB_WATCHPOINT : 0) | (ram ? 0 : TLB_DISCARD_WRITE);
   return (CPUTLBEntry){{.addr_read = mapping->prot & PAGE_READ ? read : -1,
                         .addr_write = mapping->prot & PAGE_WRITE ? write : -1,
                         .addr_code = mapping->prot & PAGE_EXEC ? page : -1,
@@ -124,24 +115,21 @@ static CPUTLBEntry make_entry(struct softcpu *cpu, uint64_t page,
 }
 
 /* Puts what is known of a page into the table. */
-static CPUTLBEntry *use_entry(struct softcpu *cpu, struct tlb_mode *mode,
-                              uint64_t page, const CPUTLBEntry *known) {
+static CPUTLBEntry *use_entry(struct softcpu *cpu, struct tlb_mode *mode, uint64_t page,
+                              const CPUTLBEntry *known) {
   unsigned index = page >> TARGET_PAGE_BITS & (TLB_ENTRIES - 1);
   CPUTLBEntry *entry = &mode->table[index];
-  if ((entry->addr_read & entry->addr_write & entry->addr_code) ==
-          (uint64_t)-1 &&
+  if ((entry->addr_read & entry->addr_write & entry->addr_code) == (uint64_t)-1 &&
       mode->used_count < TLB_ENTRIES)
     mode->used[mode->used_count++] = index;
   *entry = *known;
-  if (entry->addr_write != (uint64_t)-1 &&
-      !(entry->addr_write & TLB_DISCARD_WRITE) &&
+  if (entry->addr_write != (uint64_t)-1 && !(entry->addr_write & TLB_DISCARD_WRITE) &&
       page_has_code(cpu, (uint8_t *)(page + entry->addend) - cpu->ram))
     entry->addr_write |= TLB_NOTDIRTY;
   return entry;
 }
 
-CPUTLBEntry *tlb_fill(struct softcpu *cpu, uint64_t address,
-                      MMUAccessType access, int mmu_index, bool quiet,
+CPUTLBEntry *tlb_fill(struct softcpu *cpu, uint64_t address, MMUAccessType access, int mmu_index, bool quiet,
                       uintptr_t ra) {
   struct tlb_mode *mode = mode_of(cpu, mmu_index);
   struct tlb_old *old = old_slot(mode, address);
@@ -152,14 +140,11 @@ CPUTLBEntry *tlb_fill(struct softcpu *cpu, uint64_t address,
   struct mapping mapping;
   struct fault fault;
   if (!mmu_translate(cpu, address, access, mmu_index, &mapping, &fault)) {
-    if (quiet)
-      return NULL;
+    if (quiet) return NULL;
     mmu_raise(cpu, address, &fault, ra);
   }
-  if (mapping.bytes > TARGET_PAGE_SIZE)
-    note_large(mode, address, mapping.bytes);
-  *old =
-      (struct tlb_old){make_entry(cpu, page, &mapping), page, mode->generation};
+  if (mapping.bytes > TARGET_PAGE_SIZE) note_large(mode, address, mapping.bytes);
+  *old = (struct tlb_old){make_entry(cpu, page, &mapping), page, mode->generation};
   return use_entry(cpu, mode, page, &old->entry);
 }
 
@@ -183,28 +168,21 @@ void tlb_protect_code(ram_addr_t gpa) {
 
 /* Where plain memory is, without any fault; NULL if there is anything to be
  * minded. */
-void *tlb_vaddr_to_host(CPUX86State *env, abi_ptr address, MMUAccessType access,
-                        int mmu_index) {
+void *tlb_vaddr_to_host(CPUX86State *env, abi_ptr address, MMUAccessType access, int mmu_index) {
   struct softcpu *cpu = softcpu_of(env_cpu(env));
   CPUTLBEntry *entry = tlb_slot(cpu, address, mmu_index);
-  if (!tlb_hit(tlb_tag(entry, access), address))
-    entry = tlb_fill(cpu, address, access, mmu_index, true, 0);
-  if (!entry || tlb_tag(entry, access) & ~TARGET_PAGE_MASK)
-    return NULL;
+  if (!tlb_hit(tlb_tag(entry, access), address)) entry = tlb_fill(cpu, address, access, mmu_index, true, 0);
+  if (!entry || tlb_tag(entry, access) & ~TARGET_PAGE_MASK) return NULL;
   return (void *)(address + entry->addend);
 }
 
 /* Physical address for fetching code; RAM, or the page behind it for all that
  * is beyond (blocks.c). Raises page faults. */
-tb_page_addr_t get_page_addr_code_hostp(CPUX86State *env, target_ulong address,
-                                        void **host) {
+tb_page_addr_t get_page_addr_code_hostp(CPUX86State *env, target_ulong address, void **host) {
   struct softcpu *cpu = softcpu_of(env_cpu(env));
-  CPUTLBEntry *entry =
-      tlb_entry_for(cpu, address, MMU_INST_FETCH, cpu_mmu_index(env, true), 0);
+  CPUTLBEntry *entry = tlb_entry_for(cpu, address, MMU_INST_FETCH, cpu_mmu_index(env, true), 0);
   uint8_t *at = (uint8_t *)(address + entry->addend);
   uint64_t offset = at - cpu->ram;
-  if (host)
-    *host = at;
-  return offset < cpu->ram_bytes ? offset
-                                 : cpu->ram_bytes + (at - cpu->void_page);
+  if (host) *host = at;
+  return offset < cpu->ram_bytes ? offset : cpu->ram_bytes + (at - cpu->void_page);
 }

@@ -31,8 +31,7 @@ static const uint8_t *get(const uint8_t *p, int64_t *value) {
     bits |= (uint64_t)(byte & 0x7f) << shift;
     shift += 7;
   } while (byte & 0x80);
-  if (shift < 64 && (byte & 0x40))
-    bits |= -1ull << shift;
+  if (shift < 64 && (byte & 0x40)) bits |= -1ull << shift;
   *value = (int64_t)bits;
   return p;
 }
@@ -42,12 +41,10 @@ int unwind_encode(TranslationBlock *tb, uint8_t *table, const uint8_t *limit) {
   uint64_t before[WORDS] = {0};
   uint8_t *p = table;
   for (int i = 0; i < tb->icount; i++) {
-    if (p + MAX_LINE > limit)
-      return -1;
+    if (p + MAX_LINE > limit) return -1;
     for (int word = 0; word < WORDS; word++) {
-      uint64_t value = word < TARGET_INSN_START_WORDS
-                           ? tcg->gen_insn_data[i][word]
-                           : tcg->gen_insn_end_off[i];
+      uint64_t value =
+          word < TARGET_INSN_START_WORDS ? tcg->gen_insn_data[i][word] : tcg->gen_insn_end_off[i];
       p = put(p, value - before[word]);
       before[word] = value;
     }
@@ -55,11 +52,9 @@ int unwind_encode(TranslationBlock *tb, uint8_t *table, const uint8_t *limit) {
   return p - table;
 }
 
-void cpu_restore_state_from_tb(CPUState *cs, TranslationBlock *tb,
-                               uintptr_t host_pc) {
+void cpu_restore_state_from_tb(CPUState *cs, TranslationBlock *tb, uintptr_t host_pc) {
   const uint8_t *p = (const uint8_t *)tb->tc.ptr + tb->tc.size;
-  uint64_t offset = host_pc - GETPC_ADJ - (uintptr_t)tb->tc.ptr,
-           line[WORDS] = {0};
+  uint64_t offset = host_pc - GETPC_ADJ - (uintptr_t)tb->tc.ptr, line[WORDS] = {0};
   int64_t difference;
   for (int i = 0; i < tb->icount; i++) {
     for (int word = 0; word < WORDS; word++) {
@@ -76,11 +71,9 @@ void cpu_restore_state_from_tb(CPUState *cs, TranslationBlock *tb,
 bool cpu_restore_state(CPUState *cs, uintptr_t host_pc) {
   /* Not in translated code: a fault during a fetch, or a helper that has saved
    * the state before. */
-  if (!in_code_gen_buffer((const void *)host_pc))
-    return false;
+  if (!in_code_gen_buffer((const void *)host_pc)) return false;
   TranslationBlock *tb = tcg_tb_lookup(host_pc);
-  if (!tb)
-    return false;
+  if (!tb) return false;
   cpu_restore_state_from_tb(cs, tb, host_pc);
   return true;
 }
