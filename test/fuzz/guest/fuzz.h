@@ -1,0 +1,73 @@
+/*
+ * A kernel that makes random hypercalls. Two manners:
+ *   careful   keeps away from what would end it, so that it lives to make all the calls that it was asked for
+ *   wild      keeps away from nothing but shutting down: it may destroy itself at any call
+ */
+#ifndef FUZZ_H
+#define FUZZ_H
+
+#include "test.h"
+
+#define PICK(array) ((array)[below(ARRAY_SIZE(array))])
+#define NR_ARENA 48
+
+struct call {
+  ulong nr;
+  ulong args[5];
+};
+
+extern bool wild, steady;
+
+/* draw.c: random numbers, and values of a kind */
+void seed_draws(uint64_t seed);
+uint64_t draw(void);
+ulong below(ulong limit);
+bool one_in(ulong n);
+ulong small(void);
+/* Anything. When careful it is no frame and no address that the kernel lives in. */
+ulong value(void);
+/* For a hypercall to read from, or to write to where that is possible. */
+ulong pointer(void);
+/* A linear address to map something at. */
+ulong window(void);
+/* Frames: to do anything to; the same and those that the kernel lives in, which can only be looked at. */
+ulong frame(void);
+ulong any_frame(void);
+ulong domid(void);
+/* Entries of an L1, and of higher tables. */
+uint64_t l1_value(void);
+uint64_t table_value(void);
+/* Machine address of an entry. */
+ulong entry_address(void);
+
+/* arena.c: the memory that calls work on */
+extern uint8_t arena[NR_ARENA][PAGE_SIZE];
+extern ulong own_domid, alternate_l4;
+void arena_init(void);
+/* Forgets the structures of the last call. */
+void begin_call(void);
+/* Room for one argument, full of values; now and then right before the end of what is mapped. */
+void *structure(size_t size);
+/* Where a hypercall may write what it likes. */
+ulong answer_room(void);
+ulong answer_room_end(void);
+bool is_critical(ulong mfn);
+uint64_t *scratch_entries(void);
+/* Gives a page of the arena new contents, as a table or as anything, and a new grant entry. */
+void refill(void);
+void check_kernel(void);
+
+/* calls.c, tables.c */
+void draw_call(struct call *call);
+void draw_single(struct call *call, ulong nr);
+void draw_mmu_update(struct call *call);
+void draw_mmuext_op(struct call *call);
+void draw_update_va_mapping(struct call *call);
+void draw_grant_table_op(struct call *call);
+void draw_memory_op(struct call *call);
+
+/* main.c */
+ulong now(void);
+void attempt(void (*fn)(ulong), ulong arg);
+
+#endif
