@@ -26,20 +26,20 @@ private_apt_mirrors() {
 }
 
 # Archives to try, best first. Third parties name their suites as Debian does, so Debian-like paths come first, and the
-# keyring refuses the others. Suites that have left the mirrors live on in Debian's archive.
+# keyring refuses the others.
 private_apt_candidates() {
   local mirrors
   mirrors=$(private_apt_mirrors "$PRIVATE_APT_CODENAMES" || true)
   {
     grep -E '/debian/?$' <<<"$mirrors" || true
-    printf '%s\n' "$mirrors" http://deb.debian.org/debian http://archive.debian.org/debian
+    printf '%s\n' "$mirrors"
   } | awk 'NF && !seen[$0]++'
 }
 
 private_apt_security_mirror() {
   local mirror
   mirror=$(private_apt_mirrors "($PRIVATE_APT_CODENAMES)-security" | head -n 1 || true)
-  printf '%s\n' "${mirror:-http://deb.debian.org/debian-security}"
+  printf '%s\n' "$mirror"
 }
 
 # A released suite has security updates beside it; backports and development suites have none.
@@ -80,8 +80,6 @@ CONF
 
 private_apt_write_sources() {
   local root=$1 suite=$2 kind=$3 mirror=$4 security=$5 options="signed-by=$PRIVATE_APT_KEYRING"
-  # What Debian's archive holds is out of date by definition.
-  case $mirror in *archive.debian.org*) options="$options check-valid-until=no" ;; esac
   printf '%s [%s] %s %s main\n' "$kind" "$options" "$mirror" "$suite" >"$root/sources.list"
   [ -z "$security" ] ||
     printf '%s [%s] %s %s-security main\n' "$kind" "$options" "$security" "$suite" >>"$root/sources.list"
