@@ -84,6 +84,7 @@ struct softcpu {
 
   uint32_t exit_port;
   bool port_written; /* by the OUT that ended the last block */
+  bool irq_waits;    /* until the guest lets it in: blocks that may do so end in run_blocks() */
   bool shut_down;    /* a triple fault */
   const char *error;
 

@@ -94,6 +94,9 @@ static uint32_t block_cflags(CPUState *cs, target_ulong pc) {
   return cflags;
 }
 
+/* What a block depends on besides hflags: cpu_get_tb_cpu_state(). */
+enum { EFLAGS_OF_BLOCKS = IOPL_MASK | TF_MASK | RF_MASK | VM_MASK | AC_MASK };
+
 /* From translated code: where to go on, or back to run_blocks(). */
 const void *HELPER(lookup_tb_ptr)(CPUX86State *env) {
   CPUState *cs = env_cpu(env);
@@ -102,6 +105,18 @@ const void *HELPER(lookup_tb_ptr)(CPUX86State *env) {
   cpu_get_tb_cpu_state(env, &pc, &cs_base, &flags);
   TranslationBlock *tb = block_find(softcpu_of(cs), pc, cs_base, flags, block_cflags(cs, pc));
   return tb ? tb->tc.ptr : tcg_code_gen_epilogue;
+}
+
+/* From translated code that has changed the mode it runs in, let interrupts in, or written to a port: where
+ * to go on, unless run_blocks() has to look around. */
+const void *HELPER(next_block)(CPUX86State *env) {
+  struct softcpu *cpu = softcpu_of(env_cpu(env));
+  uint32_t flags = env->hflags | (env->eflags & EFLAGS_OF_BLOCKS);
+  const struct jump *jump = &cpu->jumps[jump_index(env->eip)];
+  if (unlikely(cpu->port_written | cpu->irq_waits)) return tcg_code_gen_epilogue;
+  if (likely(flags & HF_CS64_MASK && jump->pc == env->eip && jump->tag == (cpu->jump_tag | flags)))
+    return jump->code;
+  return helper_lookup_tb_ptr(env);
 }
 
 /* Takes the highest pending vector out of the set; -1 if there is none. */
@@ -150,9 +165,13 @@ static softcpu_exit run_blocks(struct softcpu *cpu) {
         cs->exception_index = EXCP_DEBUG;
         return 0;
       }
-      if (unlikely(softcpu_irq_pending(cpu)) && interruptible(env)) {
-        deliver_irq(cpu);
-        last = NULL;
+      cpu->irq_waits = false;
+      if (unlikely(softcpu_irq_pending(cpu))) {
+        if (interruptible(env)) {
+          deliver_irq(cpu);
+          last = NULL;
+        }
+        cpu->irq_waits = softcpu_irq_pending(cpu);
       }
     }
     cpu_get_tb_cpu_state(env, &pc, &cs_base, &flags);
