@@ -87,6 +87,8 @@ struct softcpu {
   bool irq_waits;    /* until the guest lets it in: blocks that may do so end in run_blocks() */
   bool shut_down;    /* a triple fault */
   const char *error;
+  char bug[160]; /* where error points once the engine itself is at fault */
+  bool running;
 
   /* Written by any thread; each store is followed by interrupting the chain of
    * blocks (exec.c). */

@@ -207,6 +207,10 @@ static softcpu_exit take_exception(struct softcpu *cpu) {
   CPUState *cs = softcpu_cs(cpu);
   int number = cs->exception_index;
   if (number < EXCP_INTERRUPT) {
+    /* A watchpoint that was hit on the way is in the DR6 of a step's #DB already, and none comes after a
+     * fault. */
+    cs->interrupt_request = 0;
+    cs->watchpoint_hit = NULL;
     x86_cpu_do_interrupt(cs);
     cs->exception_index = -1;
     return 0;
@@ -238,11 +242,10 @@ static softcpu_exit take_exception(struct softcpu *cpu) {
 
 /* Not inlined: __builtin_longjmp must not be in the function that has the
  * __builtin_setjmp. */
-__attribute__((noinline)) softcpu_exit softcpu_run(softcpu *started) {
-  softcpu_enter(started);
-  softcpu_cs(started)->halted = 0;
+static __attribute__((noinline)) softcpu_exit run(softcpu *started) {
   __builtin_setjmp(started->unwind);
   struct softcpu *cpu = softcpu_of(current_cpu);
+  if (unlikely(cpu->bug[0])) return SOFTCPU_EXIT_ERROR;
   if (unlikely(cpu->port_written)) { /* an OUT that is single-stepped: its #DB
                                         comes with the next run */
     cpu->port_written = false;
@@ -253,4 +256,13 @@ __attribute__((noinline)) softcpu_exit softcpu_run(softcpu *started) {
     if (!exit && softcpu_cs(cpu)->exception_index < 0) exit = run_blocks(cpu);
     if (exit) return exit;
   }
+}
+
+softcpu_exit softcpu_run(softcpu *cpu) {
+  softcpu_enter(cpu);
+  softcpu_cs(cpu)->halted = 0;
+  cpu->running = true;
+  softcpu_exit exit = run(cpu);
+  cpu->running = false;
+  return exit;
 }

@@ -69,7 +69,16 @@ void softcpu_free_context(TCGContext *tcg) {
   free(tcg);
 }
 
+/* What a guest finds in the translator ends that guest, not the process. */
 void softcpu_bug(const char *what, const char *file, int line) {
+  struct softcpu *cpu = current_cpu ? softcpu_of(current_cpu) : NULL;
+  if (cpu && cpu->running) {
+    const char *name = strrchr(file, '/');
+    snprintf(cpu->bug, sizeof(cpu->bug), "the soft CPU is at fault: %s (%s:%d)", what, name ? name + 1 : file,
+             line);
+    cpu->error = cpu->bug;
+    cpu_loop_exit(current_cpu);
+  }
   fprintf(stderr, "soft CPU: %s (%s:%d)\n", what, file, line);
-  abort();
+  (abort)();
 }

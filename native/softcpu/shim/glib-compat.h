@@ -42,6 +42,9 @@ typedef gboolean (*GTraverseFunc)(gpointer key, gpointer value, gpointer data);
 #define g_assert(condition) ((condition) ? (void)0 : softcpu_bug(#condition, __FILE__, __LINE__))
 #define g_assert_not_reached() softcpu_bug("not reached", __FILE__, __LINE__)
 
+/* tcg_abort() comes to this too. */
+#define abort() softcpu_bug("abort", __FILE__, __LINE__)
+
 G_NORETURN void softcpu_bug(const char *what, const char *file, int line);
 
 static inline void *softcpu_check(void *memory) {

@@ -10,6 +10,7 @@ LABEL(code_watched);
 LABEL(code_watched_1);
 LABEL(code_watched_2);
 LABEL(code_watched_3);
+LABEL(code_watched_push);
 LABEL(code_syscall);
 LABEL(code_syscall_entry);
 LABEL(code_out);
@@ -144,11 +145,44 @@ static void watchpoint(void) {
   guest_free(&guest);
 }
 
+/* A step over an instruction that hits a watchpoint is one #DB, for both reasons. */
+static void step_over_watchpoint(void) {
+  struct guest guest = guest_new(AT(code_steps));
+  set_debug(&guest, GUEST_DATA, 0x2 | 1 << 16 | 3 << 18);
+  guest_set_gpr(&guest, RDI, GUEST_DATA);
+  struct frame frame = iretq_to(&guest, 3, AT(code_watched_1), TF | 2);
+  CHECK_EQ(frame.vector, 1);
+  CHECK_EQ(frame.rip, AT(code_watched_2));
+  CHECK_EQ(frame.cs, CS3);
+  CHECK_EQ(get(&guest).dr[6] & (DR6_BS | 0xf), DR6_BS | 1);
+  guest_free(&guest);
+}
+
+/* An instruction that faults behind the access that hit is a fault alone; what hits afterwards is looked at
+ * anew. */
+static void fault_behind_watchpoint(void) {
+  struct guest guest = guest_new(AT(code_steps));
+  set_debug(&guest, GUEST_DATA, 0x2 | 3 << 16 | 3 << 18);
+  *guest_pte(&guest, STACK3 - 0x1000) = 0;
+  softcpu_flush_tlb(guest.cpu);
+  guest_set_gpr(&guest, RDI, GUEST_DATA);
+  struct frame frame = guest_run_at(&guest, code_watched_push, 3);
+  CHECK_EQ(frame.vector, 14);
+  CHECK_EQ(frame.rip, AT(code_watched_push));
+  guest_set_gpr(&guest, RDI, GUEST_DATA + 64);
+  CHECK_EQ(guest_run_at(&guest, code_watched, 1).vector, 0x80);
+  guest_set_gpr(&guest, RDI, GUEST_DATA);
+  CHECK_EQ(guest_run_at(&guest, code_watched, 1).vector, 1);
+  guest_free(&guest);
+}
+
 const struct test debug_tests[] = {
     {"debug: single steps of ring 1 and 3", single_step},
     {"debug: a step over syscall", step_over_syscall},
     {"debug: a step over a port exit", step_over_exit},
     {"debug: breakpoints", breakpoint},
     {"debug: watchpoints", watchpoint},
+    {"debug: a step over a watchpoint", step_over_watchpoint},
+    {"debug: a fault behind a watchpoint", fault_behind_watchpoint},
     {0},
 };

@@ -13,6 +13,11 @@ LABEL(code_int3);
 LABEL(code_int3_end);
 LABEL(code_int1);
 LABEL(code_int1_end);
+LABEL(code_iret32);
+LABEL(code_lock_bt);
+LABEL(code_lock_bts_register);
+LABEL(code_lock_btr_register);
+LABEL(code_lock_bts);
 LABEL(code_ud2);
 LABEL(code_divide);
 LABEL(code_divide_at);
@@ -164,6 +169,33 @@ static void privileged(void) {
   guest_free(&guest);
 }
 
+/* SDM vol. 2, IRET: VM and IOPL are not ring 3's to load; in long mode VM is nobody's. */
+static void no_virtual_8086(void) {
+  struct guest guest = guest_new(AT(code_add));
+  for (int ring = 0; ring <= 3; ring += 3) {
+    guest_set_gpr(&guest, RSI, AT(code_int80));
+    guest_set_gpr(&guest, RDI, 0x23002);
+    struct frame frame = guest_run_at(&guest, code_iret32, ring);
+    CHECK_EQ(frame.vector, 0x80);
+    CHECK_EQ(frame.rip, AT(code_int80_end));
+    CHECK_EQ(frame.cs, CS3);
+    CHECK_EQ(frame.rflags & 0x23000, ring == 0 ? 0x3000 : 0);
+    guest_set_flags(&guest, 2);
+  }
+  guest_free(&guest);
+}
+
+static void locks(void) {
+  static const char *const refused[] = {code_lock_bt, code_lock_bts_register, code_lock_btr_register};
+  struct guest guest = guest_new(AT(code_add));
+  guest_set_gpr(&guest, RDI, GUEST_DATA);
+  for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++)
+    EXPECT(guest_run_at(&guest, refused[i], 3), 6, 0, refused[i]);
+  CHECK_EQ(guest_run_at(&guest, code_lock_bts, 3).vector, 0x80);
+  CHECK_EQ(*(uint64_t *)guest_at(&guest, GUEST_DATA), 8);
+  guest_free(&guest);
+}
+
 static void segment_loads(void) {
   struct guest guest = guest_new(AT(code_add));
   uint64_t *gdt = guest_at(&guest, GUEST_GDT);
@@ -294,6 +326,8 @@ const struct test exception_tests[] = {
     {"exceptions: interrupt and trap gates", gate_types},
     {"exceptions: interrupt stack table", stack_table},
     {"exceptions: privileged instructions", privileged},
+    {"exceptions: no virtual-8086 mode", no_virtual_8086},
+    {"exceptions: what cannot be locked", locks},
     {"exceptions: segment loads", segment_loads},
     {"exceptions: page faults", page_faults},
     {"exceptions: device not available", device_not_available},

@@ -67,6 +67,27 @@ CODE(code_int1):
   .byte 0xf1
 MARK(code_int1_end):
   nop
+CODE(code_iret32):            /* to RSI with flags EDI, 32 bits each */
+  lea -64(%rsp), %rax
+  sub $20, %rsp
+  mov %esi, (%rsp)
+  movl $0x3b, 4(%rsp)
+  mov %edi, 8(%rsp)
+  mov %eax, 12(%rsp)
+  movl $0x33, 16(%rsp)
+  iretl
+CODE(code_lock_bt):
+  .byte 0xf0, 0x0f, 0xa3, 0x07
+  hlt
+CODE(code_lock_bts_register):
+  .byte 0xf0, 0x0f, 0xab, 0xf0
+  hlt
+CODE(code_lock_btr_register):
+  .byte 0xf0, 0x48, 0x0f, 0xba, 0xf0, 3
+  hlt
+CODE(code_lock_bts):
+  lock btsq $3, (%rdi)
+  int $0x80
 CODE(code_ud2):
   ud2
 CODE(code_divide):
@@ -284,6 +305,10 @@ MARK(code_watched_2):
   mov (%rdi), %eax
 MARK(code_watched_3):
   int $0x80
+
+CODE(code_watched_push):      /* reads at RDI, then writes at RSP */
+  pushq (%rdi)
+  hlt
 
 /* --- memory --- */
 CODE(code_patch_itself):     /* rewrites the constant of the very next instruction */
