@@ -96,8 +96,12 @@ const samples: Record<string, { bad: [string, string][]; good: [string, string][
     bad: [
       ['src/a.ts', `// ${'TO'}DO: later`],
       ['native/a.c', `/* ${'FIX'}ME */`],
+      ['native/a.patch', `+/* ${'FIX'}ME */`],
     ],
-    good: [['src/a.ts', 'const todos = 1;']],
+    good: [
+      ['src/a.ts', 'const todos = 1;'],
+      ['native/a.patch', `-/* ${'TO'}DO: theirs */`],
+    ],
   },
   machinePaths: {
     bad: [

@@ -47,9 +47,14 @@ function forbidden(pattern: RegExp, why: string, applies: (path: string) => bool
     if (!applies(path)) return [];
     return text
       .split('\n')
-      .flatMap((line, index) => (pattern.test(line) ? [`${path}:${index + 1}: ${why}`] : []));
+      .flatMap((line, index) =>
+        isOurs(path, line) && pattern.test(line) ? [`${path}:${index + 1}: ${why}`] : [],
+      );
   };
 }
+
+/** Of a patch's lines, what it takes away and what stands around it is the patched project's. */
+const isOurs = (path: string, line: string) => !path.endsWith('.patch') || !/^[ -]/.test(line);
 
 /** buffer-layout's 64-bit fields lose bits above 2^53. */
 export const exactIntegers = forbidden(/\bn[us]64(be)?\b/, 'an inexact 64-bit layout field', isScript);
