@@ -72,8 +72,9 @@ static void draw_multicall(struct call *call) {
   for (ulong i = 0; i < n; i++) {
     struct call single;
     draw_single(&single, below(50));
-    /* The calls before it may have taken away what would wake the vCPU. */
-    if (single.nr == __HYPERVISOR_sched_op && !wild) single.nr = __HYPERVISOR_xen_version;
+    /* The calls before it may have taken away what would wake the vCPU, or the handler of NMIs. */
+    bool nmi = single.nr == __HYPERVISOR_vcpu_op && (unsigned)single.args[0] == VCPUOP_send_nmi;
+    if (!wild && (nmi || single.nr == __HYPERVISOR_sched_op)) single.nr = __HYPERVISOR_arch_0;
     list[i].op = single.nr;
     memcpy(list[i].args, single.args, sizeof(single.args));
   }

@@ -125,6 +125,7 @@ static void make_iret(void) {
   context.rsp = (ulong)spare_stack + sizeof(spare_stack) - 8 * below(64);
   if (one_in(4) && (context.cs & 3) == 3) context.rip = value();
   set_user_return();
+  mmuext(MMUEXT_NEW_USER_BASEPTR, mfn_of(user_l4), 0);
   catch_iret(&context, one_in(2) ? 0 : draw(), &regs);
 }
 
