@@ -50,7 +50,7 @@ export type WorkerMessage = ReadyMessage | ConsoleIoMessage | EndMessage | Faile
 /** SHUTDOWN_* of public/sched.h by name, and `destroyed` from outside. */
 export type EndReason = 'poweroff' | 'reboot' | 'suspend' | 'crash' | 'watchdog' | 'soft_reset' | 'destroyed';
 
-/** By SHUTDOWN_* number. */
+/** By SHUTDOWN_* number. A reason without a name counts as a crash. */
 export const SHUTDOWN_NAMES: readonly EndReason[] = [
   'poweroff',
   'reboot',

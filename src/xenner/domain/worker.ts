@@ -41,9 +41,10 @@ function ending(machine: Machine, end: VcpuEnd): EndMessage {
     case 'stopped':
       return { type: 'end', reason: 'destroyed', crash: undefined };
     case 'shutdown': {
-      const reason = SHUTDOWN_NAMES[end.reason] ?? 'crash';
-      const crash = reason === 'crash' ? crashReport(machine, 'the guest reported a crash') : undefined;
-      return { type: 'end', reason, crash };
+      const reason = SHUTDOWN_NAMES[end.reason];
+      if (reason !== undefined && reason !== 'crash') return { type: 'end', reason, crash: undefined };
+      const why = reason ? 'the guest reported a crash' : `the guest ended itself for reason ${end.reason}`;
+      return { type: 'end', reason: 'crash', crash: crashReport(machine, why) };
     }
     case 'crash':
       return { type: 'end', reason: 'crash', crash: crashReport(machine, end.why) };
