@@ -8,19 +8,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../scripts/lib/common.sh"
 . "$(dirname "$0")/../scripts/lib/private-apt.sh"
-
-BUSYBOX=$XENNER_CACHE/images/busybox
-
-# From the package, not from this machine: a machine may have the other busybox package, which is not static.
-get_busybox() {
-  local part=$XENNER_CACHE/images/busybox.part.$$ deb
-  if [ -x "$BUSYBOX" ]; then return 0; fi
-  say 'downloading busybox-static of Debian bookworm'
-  deb=$(private_apt_download bookworm busybox-static "$part")
-  dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$part" --strip-components=2 ./bin/busybox
-  mv "$part/busybox" "$BUSYBOX"
-  rm -rf "$part"
-}
+. "$(dirname "$0")/../scripts/lib/busybox.sh"
 
 skeleton() {
   local tree=$1 init=$2 applet
@@ -80,7 +68,7 @@ if [ -z "$out" ]; then
 fi
 
 mkdir -p "$XENNER_CACHE/images"
-get_busybox
+BUSYBOX=$(busybox_fetch)
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 skeleton "$tree" "$init"

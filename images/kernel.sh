@@ -4,6 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/../scripts/lib/common.sh"
 . "$(dirname "$0")/../scripts/lib/private-apt.sh"
+. "$(dirname "$0")/../scripts/lib/debian-kernel.sh"
 
 # Sets SUITE and METAPACKAGE, which depends on the newest kernel of its kind.
 choose() {
@@ -16,21 +17,10 @@ choose() {
   esac
 }
 
-newest_kernel_package() {
-  local package
-  package=$(private_apt_depends "$SUITE" "$METAPACKAGE" | grep -m 1 '^linux-image-[0-9]') ||
-    die "Debian $SUITE names no kernel package in $METAPACKAGE"
-  printf '%s\n' "$package"
-}
-
 fetch() {
-  local into=$1 package deb
-  package=$(newest_kernel_package)
-  say "downloading $package of Debian $SUITE"
-  deb=$(private_apt_download "$SUITE" "$package" "$into.part")
+  local into=$1
   # Of some 300 MiB only the kernel itself is kept.
-  dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$into.part" --wildcards --strip-components=2 './boot/vmlinuz-*'
-  rm -f "$deb"
+  debian_kernel_unpack "$SUITE" "$METAPACKAGE" "$into.part" --strip-components=2 './boot/vmlinuz-*'
   rm -rf "$into"
   mv "$into.part" "$into"
 }

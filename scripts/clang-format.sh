@@ -2,4 +2,4 @@
 # clang-format over all native code: `-i` rewrites, `--dry-run -Werror` checks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-find native \( -name '*.c' -o -name '*.cc' -o -name '*.h' \) -print0 | xargs -0r clang-format "$@"
+find native test/lab \( -name '*.c' -o -name '*.cc' -o -name '*.h' \) -print0 | xargs -0r clang-format "$@"

@@ -6,8 +6,7 @@ set -euo pipefail
 
 kernel=$1
 here=$(dirname "$(readlink -f "$0")")
-cache=$("$here/fetch.sh")
-qemu_root="$cache/root"
+{ read -r xen && read -r qemu; } < <("$here/fetch.sh")
 limit="${XENNER_ORACLE_SECONDS:-120}"
 log=$(mktemp)
 fifo_dir=$(mktemp -d)
@@ -24,11 +23,9 @@ trap cleanup EXIT
 xen_line="console=com1 com1=115200,8n1 dom0_mem=64M dom0_max_vcpus=1 noreboot loglvl=warning"
 xen_line="$xen_line guest_loglvl=${XENNER_ORACLE_GUEST_LOG:-none} serial_tx_buffer=1M"
 
-LD_LIBRARY_PATH="$qemu_root/usr/lib/x86_64-linux-gnu" \
-  QEMU_MODULE_DIR="$qemu_root/usr/lib/x86_64-linux-gnu/qemu" timeout "$limit" \
-  "$qemu_root/usr/bin/qemu-system-x86_64" -L "$qemu_root/usr/share/qemu" -L "$qemu_root/usr/share/seabios" \
+timeout "$limit" "$qemu" \
   -accel tcg -cpu max -m 256 -display none -nodefaults -no-reboot -vga none \
-  -kernel "$cache/xen" -append "$xen_line" -initrd "$kernel" -serial stdio </dev/null \
+  -kernel "$xen" -append "$xen_line" -initrd "$kernel" -serial stdio </dev/null \
   >"$fifo_dir/serial" 2>"$fifo_dir/stderr" &
 qemu_pid=$!
 
