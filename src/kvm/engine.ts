@@ -3,7 +3,7 @@ import { loadAddon, NATIVE_EXIT } from './addon.js';
 import type { CpuState } from './cpu-state.js';
 import type { Gpa, GuestMemory } from './guest-memory.js';
 
-/** Why `Vcpu.run` came back. */
+/** Why a vCPU stopped. */
 export const VCPU_EXIT = NATIVE_EXIT;
 export type VcpuExit = (typeof VCPU_EXIT)[keyof typeof VCPU_EXIT];
 
@@ -29,45 +29,49 @@ export interface Engine {
 export interface MachineOptions {
   /** The whole of guest-physical memory, from 0. Stays the caller's, who closes it after the machine. */
   memory: GuestMemory;
-  /** A write to this I/O port by ring 0 ends `run` with VCPU_EXIT.PORT. Every other port reads as ones. */
+  /** A write to this I/O port by ring 0 stops its vCPU with VCPU_EXIT.PORT. Every other port reads as ones. */
   exitPort: number;
 }
 
+/** Belongs to the thread that made it; other threads have `kick(id)`. */
 export interface Machine {
-  /** The vCPU of this index, 0 and up; once each. It belongs to the calling thread. */
+  /** For `kick`; never reused within a process. */
+  readonly id: number;
+  /** The vCPU of this index, 0 and up; once each. */
   createVcpu(index: number): Vcpu;
-  /** Closes the vCPUs. Idempotent. */
+  /** Lets a vCPU run, until wait() returns it. */
+  resume(vcpu: Vcpu): void;
+  /**
+   * Waits for a resumed vCPU to need something, and returns it, stopped; its `exit` says why. Undefined: for a kick, or
+   * the timer; what has been resumed stays so. A kick is never lost: one that came before makes it return at once.
+   */
+  wait(): Vcpu | undefined;
+  /** Kicks once when CLOCK_MONOTONIC reaches deadlineNs; 0 disarms. One deadline at a time. */
+  setTimer(deadlineNs: number): void;
+  /** Tells that the host wrote to guest memory that may hold code. */
+  invalidate(address: Gpa, length: number): void;
+  /** Closes the vCPUs. Idempotent; everything else but `id` throws an Error with code EBADF afterwards. */
   close(): void;
 }
 
-/** Belongs to the thread that made it; other threads have `kickVcpu(id)`. */
+/** Belongs to its machine's thread. */
 export interface Vcpu {
-  /** For `kickVcpu`; never reused within a process. */
-  readonly id: number;
   readonly index: number;
+  /** Why wait() returned it last. */
+  readonly exit: VcpuExit;
   /** The engine's own words for the last VCPU_EXIT.ERROR. */
   readonly lastError: string;
 
-  /** Runs until there is something to do. A kick is never lost: one that came before makes it return KICK at once. */
-  run(): VcpuExit;
-  /** Raises an external interrupt (vector 0..255), pending until the guest's IF is 1. */
+  /** Raises an external interrupt (vector 0..255), pending until the guest's IF is 1. Whether it runs or not. */
   inject(vector: number): void;
-  /** Sleeps until a kick, the timer, or for timeoutNs (Infinity: for ever). True for a kick or the timer; takes it. */
-  wait(timeoutNs: number): boolean;
-  /** Kicks once when CLOCK_MONOTONIC reaches deadlineNs; 0 disarms. One deadline at a time. */
-  setTimer(deadlineNs: number): void;
-
+  /** Of a vCPU that does not run. */
   getState(): CpuState;
   /** Throws an Error with code EINVAL for what no CPU accepts. */
   setState(state: CpuState): void;
   setCpuid(entries: readonly CpuidEntry[]): void;
-  /** Tells that the host wrote to guest memory that may hold code. */
-  invalidate(address: Gpa, length: number): void;
-  /** Idempotent. Everything but `id`, `index` and `close` throws an Error with code EBADF afterwards. */
-  close(): void;
 }
 
-/** Makes a vCPU's `run` or `wait` come back, now or when next called. Any thread; ids of closed vCPUs are ignored. */
-export function kickVcpu(id: number): void {
+/** Makes a machine's `wait` come back, now or when next called. Any thread; ids of closed machines are ignored. */
+export function kick(id: number): void {
   loadAddon().kickVcpu(id);
 }

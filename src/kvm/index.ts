@@ -13,7 +13,7 @@ export {
   type CpuidEntry,
   type Engine,
   type EngineName,
-  kickVcpu,
+  kick,
   type Machine,
   type MachineOptions,
   VCPU_EXIT,
@@ -23,4 +23,4 @@ export {
 export { type Gpa, GuestMemory, GuestMemoryError, gpa } from './guest-memory.js';
 export { type ClockSample, clockSample } from './host-clock.js';
 export { createNotifier, type Notifier, notify } from './notifier.js';
-export { hasSoftCpu, softEngine } from './soft-engine.js';
+export { encodeCpuid, hasSoftCpu, softEngine } from './soft-engine.js';

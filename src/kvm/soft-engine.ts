@@ -2,11 +2,25 @@
 import { XennerError } from '../base/errors.js';
 import { type Addon, loadAddon, type NativeSoftVcpu } from './addon.js';
 import { type CpuState, decodeCpuState, encodeCpuState } from './cpu-state.js';
-import type { CpuidEntry, Engine, Machine, MachineOptions, Vcpu, VcpuExit } from './engine.js';
+import {
+  type CpuidEntry,
+  type Engine,
+  type Machine,
+  type MachineOptions,
+  VCPU_EXIT,
+  type Vcpu,
+  type VcpuExit,
+} from './engine.js';
 import type { Gpa } from './guest-memory.js';
 
 /** Answers every subleaf; no real one is this large. */
 const ANY_INDEX = 0xffffffff;
+
+/** In the addon's words: see NativeSoftVcpu.setCpuid. */
+export function encodeCpuid(entries: readonly CpuidEntry[]): Uint32Array {
+  const words = entries.flatMap((e) => [e.function, e.index ?? ANY_INDEX, e.eax, e.ebx, e.ecx, e.edx]);
+  return Uint32Array.from(words);
+}
 
 /** Whether the addon was built with it. */
 export function hasSoftCpu(): boolean {
@@ -31,41 +45,66 @@ export const softEngine: Engine = {
 };
 
 class SoftMachine implements Machine {
-  readonly #options: MachineOptions;
-  readonly #vcpus = new Map<number, SoftEngineVcpu>();
+  readonly id: number;
+  readonly #vcpu: SoftEngineVcpu;
+  readonly #native: NativeSoftVcpu;
+  #created = false;
   #closed = false;
+  #resumed = false;
 
   constructor(options: MachineOptions) {
-    this.#options = options;
+    const SoftVcpu = requireSoftCpu();
+    this.#native = new SoftVcpu(options.memory.native, options.exitPort);
+    this.#vcpu = new SoftEngineVcpu(this.#native);
+    this.id = this.#native.id;
   }
 
   createVcpu(index: number): Vcpu {
-    if (this.#closed) throw new XennerError('EBADF', 'the machine is closed');
     if (!Number.isInteger(index) || index < 0 || index >= softEngine.maxVcpus) {
       throw new XennerError('EVCPU_LIMIT', `vCPU ${index}: the soft engine runs ${softEngine.maxVcpus}`);
     }
-    if (this.#vcpus.has(index)) throw new XennerError('EEXIST', `vCPU ${index} exists already`);
-    const SoftVcpu = requireSoftCpu();
-    const vcpu = new SoftEngineVcpu(index, new SoftVcpu(this.#options.memory.native, this.#options.exitPort));
-    this.#vcpus.set(index, vcpu);
-    return vcpu;
+    if (this.#closed) throw new XennerError('EBADF', 'the machine is closed');
+    if (this.#created) throw new XennerError('EEXIST', `vCPU ${index} exists already`);
+    this.#created = true;
+    return this.#vcpu;
+  }
+
+  resume(): void {
+    this.#resumed = true;
+  }
+
+  wait(): Vcpu | undefined {
+    if (!this.#resumed) {
+      this.#native.wait(Infinity);
+      return undefined;
+    }
+    const exit = this.#native.run() as VcpuExit;
+    if (exit === VCPU_EXIT.KICK) return undefined;
+    this.#resumed = false;
+    this.#vcpu.exit = exit;
+    return this.#vcpu;
+  }
+
+  setTimer(deadlineNs: number): void {
+    this.#native.setTimer(deadlineNs);
+  }
+
+  invalidate(address: Gpa, length: number): void {
+    this.#native.invalidate(address, length);
   }
 
   close(): void {
     this.#closed = true;
-    for (const vcpu of this.#vcpus.values()) vcpu.close();
-    this.#vcpus.clear();
+    this.#native.close();
   }
 }
 
 class SoftEngineVcpu implements Vcpu {
-  readonly id: number;
-  readonly index: number;
+  readonly index = 0;
+  exit: VcpuExit = VCPU_EXIT.KICK;
   readonly #native: NativeSoftVcpu;
 
-  constructor(index: number, native: NativeSoftVcpu) {
-    this.id = native.id;
-    this.index = index;
+  constructor(native: NativeSoftVcpu) {
     this.#native = native;
   }
 
@@ -73,20 +112,8 @@ class SoftEngineVcpu implements Vcpu {
     return this.#native.lastError;
   }
 
-  run(): VcpuExit {
-    return this.#native.run() as VcpuExit;
-  }
-
   inject(vector: number): void {
     this.#native.inject(vector);
-  }
-
-  wait(timeoutNs: number): boolean {
-    return this.#native.wait(timeoutNs);
-  }
-
-  setTimer(deadlineNs: number): void {
-    this.#native.setTimer(deadlineNs);
   }
 
   getState(): CpuState {
@@ -98,15 +125,6 @@ class SoftEngineVcpu implements Vcpu {
   }
 
   setCpuid(entries: readonly CpuidEntry[]): void {
-    const words = entries.flatMap((e) => [e.function, e.index ?? ANY_INDEX, e.eax, e.ebx, e.ecx, e.edx]);
-    this.#native.setCpuid(Uint32Array.from(words));
-  }
-
-  invalidate(address: Gpa, length: number): void {
-    this.#native.invalidate(address, length);
-  }
-
-  close(): void {
-    this.#native.close();
+    this.#native.setCpuid(encodeCpuid(entries));
   }
 }

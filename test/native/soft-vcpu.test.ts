@@ -1,6 +1,6 @@
-/** The soft vCPU by the engine's interface: exits, state, interrupts, CPUID, code that the host writes, and its ends. */
+/** The addon's soft vCPU: exits, state, interrupts, CPUID, code that the host writes, and its ends. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { GuestMemory, gpa, hasSoftCpu, kickVcpu, softEngine, VCPU_EXIT } from '../../src/kvm/index.js';
+import { gpa, hasSoftCpu, kick, VCPU_EXIT } from '../../src/kvm/index.js';
 import { assemble, CODE, DATA, EXIT_PORT, HOLE, TinyGuest, TO_USER } from './tiny-guest.js';
 
 beforeEach(({ skip }) => skip(!hasSoftCpu(), 'this build has no soft CPU'));
@@ -249,43 +249,11 @@ describe('memory', () => {
   });
 });
 
-describe('machines', () => {
-  const memory = () => GuestMemory.create(2 ** 20);
-
-  it('two at once do not disturb each other', () => {
-    const guests = [1, 2].map((n) => start(`again: add $${n}, %ebx; out %al, $${EXIT_PORT}; jmp again`));
-    for (const guest of guests) guest.vcpu.setState({ ...guest.initialState(), rbx: 0n });
-    for (let i = 0; i < 1000; i++) for (const guest of guests) guest.vcpu.run();
-    expect(guests.map((guest) => Number(guest.vcpu.getState().rbx))).toEqual([1000, 2000]);
-  });
-
-  it.each([-1, 1, 0.5, Number.NaN])('vCPU %d is refused', (index) => {
-    const ram = memory();
-    const machine = softEngine.createMachine({ memory: ram, exitPort: EXIT_PORT });
-    expect(() => machine.createVcpu(index)).toThrow(expect.objectContaining({ code: 'EVCPU_LIMIT' }));
-    machine.close();
-    ram.close();
-  });
-
-  it('have each vCPU once, none after close, and none over closed memory', () => {
-    const ram = memory();
-    const machine = softEngine.createMachine({ memory: ram, exitPort: EXIT_PORT });
-    machine.createVcpu(0);
-    expect(() => machine.createVcpu(0)).toThrow(expect.objectContaining({ code: 'EEXIST' }));
-    machine.close();
-    machine.close();
-    expect(() => machine.createVcpu(0)).toThrow(expect.objectContaining({ code: 'EBADF' }));
-    ram.close();
-    const second = softEngine.createMachine({ memory: ram, exitPort: EXIT_PORT });
-    expect(() => second.createVcpu(0)).toThrow(expect.objectContaining({ code: 'EBADF' }));
-  });
-
-  it.each([-1, 65536, Number.NaN])('exit port %d is EINVAL', (exitPort) => {
-    const ram = memory();
-    const machine = softEngine.createMachine({ memory: ram, exitPort });
-    expect(() => machine.createVcpu(0)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
-    ram.close();
-  });
+it('two at once do not disturb each other', () => {
+  const guests = [1, 2].map((n) => start(`again: add $${n}, %ebx; out %al, $${EXIT_PORT}; jmp again`));
+  for (const guest of guests) guest.vcpu.setState({ ...guest.initialState(), rbx: 0n });
+  for (let i = 0; i < 1000; i++) for (const guest of guests) guest.vcpu.run();
+  expect(guests.map((guest) => Number(guest.vcpu.getState().rbx))).toEqual([1000, 2000]);
 });
 
 describe('closed', () => {
@@ -307,7 +275,7 @@ describe('closed', () => {
       () => vcpu.invalidate(gpa(0), 1),
     ];
     for (const call of calls) expect(call, String(call)).toThrow(expect.objectContaining({ code: 'EBADF' }));
-    kickVcpu(vcpu.id);
+    kick(vcpu.id);
   });
 
   it('memory first: the vCPU keeps it', () => {

@@ -3,7 +3,16 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type CpuState, GuestMemory, gpa, type Machine, softEngine, type Vcpu } from '../../src/kvm/index.js';
+import { loadAddon, type NativeSoftVcpu } from '../../src/kvm/addon.js';
+import {
+  type CpuidEntry,
+  type CpuState,
+  decodeCpuState,
+  encodeCpuid,
+  encodeCpuState,
+  GuestMemory,
+  gpa,
+} from '../../src/kvm/index.js';
 
 export const EXIT_PORT = 0x10;
 export const CODE = 0x10000;
@@ -62,16 +71,34 @@ export function assemble(source: string): { code: Uint8Array; symbols: Map<strin
   }
 }
 
+/** The addon's vCPU, with its state as objects. */
+class TinyVcpu {
+  readonly id: number;
+
+  constructor(readonly native: NativeSoftVcpu) {
+    this.id = native.id;
+  }
+
+  run = () => this.native.run();
+  wait = (timeoutNs: number) => this.native.wait(timeoutNs);
+  setTimer = (deadlineNs: number) => this.native.setTimer(deadlineNs);
+  inject = (vector: number) => this.native.inject(vector);
+  getState = () => decodeCpuState(this.native.getState());
+  setState = (state: CpuState) => this.native.setState(encodeCpuState(state));
+  setCpuid = (entries: readonly CpuidEntry[]) => this.native.setCpuid(encodeCpuid(entries));
+  invalidate = (address: number, length: number) => this.native.invalidate(address, length);
+  close = () => this.native.close();
+}
+
 export class TinyGuest {
   readonly memory = GuestMemory.create(MEMORY_BYTES);
-  readonly machine: Machine;
-  readonly vcpu: Vcpu;
+  readonly vcpu: TinyVcpu;
   readonly symbols: Map<string, number>;
 
   /** Starts at the first instruction, ring 0, IF=0. A symbol `vector_N` becomes the handler of vector N (callable from ring 3). */
   constructor(source: string) {
-    this.machine = softEngine.createMachine({ memory: this.memory, exitPort: EXIT_PORT });
-    this.vcpu = this.machine.createVcpu(0);
+    const { SoftVcpu } = loadAddon();
+    this.vcpu = new TinyVcpu(new SoftVcpu!(this.memory.native, EXIT_PORT));
     const { code, symbols } = assemble(source);
     this.symbols = symbols;
     this.memory.copyIn(gpa(CODE), code);
@@ -102,7 +129,7 @@ export class TinyGuest {
   }
 
   close(): void {
-    this.machine.close();
+    this.vcpu.close();
     this.memory.close();
   }
 

@@ -1,6 +1,6 @@
 /** Kicks, sleep and the timer: none is lost, whoever sends it and whenever. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { gpa, hasSoftCpu, kickVcpu, VCPU_EXIT } from '../../src/kvm/index.js';
+import { gpa, hasSoftCpu, kick, VCPU_EXIT } from '../../src/kvm/index.js';
 import { addonProcess, addonWorker, endOf, messageOf } from './addon-worker.js';
 import { DATA, EXIT_PORT, TinyGuest } from './tiny-guest.js';
 
@@ -32,7 +32,7 @@ describe('kick', () => {
   it('before run() makes it return at once, before any instruction, and once', () => {
     const guest = start(`inc %ebx; out %al, $${EXIT_PORT}`);
     const { rbx } = guest.vcpu.getState();
-    for (let i = 0; i < 5; i++) kickVcpu(guest.vcpu.id);
+    for (let i = 0; i < 5; i++) kick(guest.vcpu.id);
     expect(guest.vcpu.run()).toBe(VCPU_EXIT.KICK);
     expect(guest.vcpu.getState().rbx).toBe(rbx);
     expect(guest.vcpu.run()).toBe(VCPU_EXIT.PORT);
@@ -40,7 +40,7 @@ describe('kick', () => {
 
   it('taken by wait() is not seen by run() again', () => {
     const guest = start(`again: out %al, $${EXIT_PORT}; jmp again`);
-    kickVcpu(guest.vcpu.id);
+    kick(guest.vcpu.id);
     expect(guest.vcpu.wait(0)).toBe(true);
     expect(guest.vcpu.wait(0)).toBe(false);
     expect(guest.vcpu.run()).toBe(VCPU_EXIT.PORT);
@@ -64,7 +64,7 @@ describe('kick', () => {
   it('of ids that never were, or belong to nobody any more, is ignored', () => {
     const guest = spin();
     guest.vcpu.close();
-    for (const id of [0, guest.vcpu.id, 4294967295]) kickVcpu(id);
+    for (const id of [0, guest.vcpu.id, 4294967295]) kick(id);
   });
 });
 
@@ -235,14 +235,14 @@ describe('another thread', () => {
     const id = (await messageOf(worker)) as number;
     await endOf(worker);
     await new Promise((resolve) => setTimeout(resolve, 30));
-    kickVcpu(id);
+    kick(id);
   });
 
   it('in run() ends by terminate() and a kick', async () => {
     const worker = addonWorker(vcpuInWorker('for (;;) vcpu.run();'), undefined);
     const id = (await messageOf(worker)) as number;
     const ended = worker.terminate();
-    kickVcpu(id);
+    kick(id);
     expect(await ended).toBe(1);
   });
 

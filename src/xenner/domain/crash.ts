@@ -9,10 +9,10 @@ import {
   CRASH_DOUBLE_FAULT,
   CRASH_NO_HANDLER,
   CRASH_NO_USER_TABLES,
-  MONITOR_VA,
   regs,
 } from '../monitor/vcpu-area.js';
 import type { Machine } from './machine.js';
+import type { VirtualCpu } from './virtual-cpu.js';
 
 const STACK_WORDS = 32;
 
@@ -40,15 +40,15 @@ export function crashClause(reason: number): string {
 }
 
 /** The register frame that the monitor points to, if it lies in this vCPU's block; the CPU's own otherwise. */
-export function crashReport(machine: Machine, why: string): CrashReport {
-  const { vcpu, memory } = machine;
+export function crashReport(machine: Machine, why: string, vcpu: VirtualCpu): CrashReport {
+  const { memory } = machine;
   const offset = Number(vcpu.area.get('registers'));
   const block = blockOffset(vcpu.id);
   const inBlock = offset >= block && offset + regs.size <= block + BLOCK_SIZE;
   const frame = inBlock
     ? regs.decode(memory.copyOut(gpa(machine.frames.monitor + offset) as Gpa, regs.size))
     : undefined;
-  const state = machine.engineVcpu.getState();
+  const state = vcpu.engine.getState();
   const registers: Record<string, bigint> = frame
     ? { ...frame }
     : { rip: state.rip, rsp: state.rsp, rflags: state.rflags, cs: BigInt(state.cs.selector) };
@@ -61,12 +61,6 @@ export function crashReport(machine: Machine, why: string): CrashReport {
     stack.push(word);
   }
   return { why, registers, stack, code: vcpu.guest.read(registers.rip!, 16) ?? new Uint8Array(0) };
-}
-
-/** The state of the CPU itself, for a fault in the monitor: where it was, as text. */
-export function monitorPlace(machine: Machine): string {
-  const { rip, cr2 } = machine.engineVcpu.getState();
-  return `at monitor+0x${(rip - MONITOR_VA).toString(16)}, cr2 0x${cr2.toString(16)}`;
 }
 
 const hex = (value: bigint) => value.toString(16).padStart(16, '0');

@@ -3,7 +3,7 @@ import { EventEmitter } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { XennerError } from '../../base/errors.js';
 import { compiledFile } from '../../base/paths.js';
-import { createNotifier, GuestMemory, gpa, kickVcpu, type Notifier } from '../../kvm/index.js';
+import { createNotifier, GuestMemory, gpa, kick, type Notifier } from '../../kvm/index.js';
 import { ConsoleBackend } from '../backend/console.js';
 import { EventInbox } from '../event-inbox.js';
 import { type CompleteConfig, completeConfig, type DomainConfig } from './config.js';
@@ -42,7 +42,7 @@ interface Run {
   readonly stop: Int32Array;
   memory?: GuestMemory;
   console?: ConsoleBackend;
-  vcpuId?: number;
+  engineId?: number;
 }
 
 /**
@@ -133,14 +133,14 @@ export class Domain extends EventEmitter<DomainEvents> {
     if (run === undefined || this.#end !== undefined) return;
     const ended = new Promise<void>((resolve) => this.once('end', () => resolve()));
     Atomics.store(run.stop, 0, 1);
-    if (run.vcpuId !== undefined) kickVcpu(run.vcpuId);
+    if (run.engineId !== undefined) kick(run.engineId);
     await ended;
   }
 
   #ready(run: Run, message: ReadyMessage): void {
     this.engine = message.engine;
     this.engineReason = message.why;
-    run.vcpuId = message.vcpuId;
+    run.engineId = message.engineId;
     run.memory = GuestMemory.attach(message.memoryId);
     const sink = {
       write: (chunk: Buffer) => {
@@ -150,11 +150,11 @@ export class Domain extends EventEmitter<DomainEvents> {
       inputDrained: () => this.emit('consoleDrained'),
     };
     run.console = new ConsoleBackend(run.memory, gpa(message.consoleRing), sink, () => {
-      if (run.inbox.post(message.consolePort)) kickVcpu(message.vcpuId);
+      if (run.inbox.post(message.consolePort)) kick(message.engineId);
     });
     // The guest may have written, and somebody may have asked for its end, before this thread was ready.
     run.console.service();
-    if (Atomics.load(run.stop, 0) !== 0) kickVcpu(message.vcpuId);
+    if (Atomics.load(run.stop, 0) !== 0) kick(message.engineId);
   }
 
   #ended(run: Run, message: EndMessage): void {

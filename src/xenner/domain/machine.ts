@@ -6,12 +6,12 @@ import {
   decompress,
   type EngineChoice,
   type Machine as EngineMachine,
-  type Vcpu as EngineVcpu,
   type Gpa,
   GuestMemory,
   gpa,
 } from '../../kvm/index.js';
 import { GNTTAB_RESERVED_CONSOLE } from '../abi/grant-table.js';
+import { SHUTDOWN_watchdog } from '../abi/sched.js';
 import { shared_info, vcpu_info } from '../abi/xen.js';
 import { buildGuest, type StartOfDay } from '../builder/build.js';
 import { checkCmdline, checkMemoryMiB } from '../builder/guest-options.js';
@@ -32,7 +32,7 @@ import { SystemClock } from './clock.js';
 import type { CompleteConfig } from './config.js';
 import type { Domain } from './domain-state.js';
 import { FreeFrames } from './free-frames.js';
-import { VcpuLoop } from './vcpu-loop.js';
+import { VirtualCpu } from './virtual-cpu.js';
 import { Watchdogs } from './watchdogs.js';
 
 /** Domain 0 is the host's back ends. */
@@ -41,6 +41,12 @@ const FRAMES_PER_MIB = 256;
 const NR_VCPUS = 1;
 const TIME_OFFSET = vcpu_info.offsetof('time');
 const UNMAPPED_M2P = 0xffffffff;
+
+/** Why a domain stopped for good. */
+export type DomainEnd =
+  | { readonly kind: 'shutdown'; readonly reason: number }
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'crash'; readonly why: string; readonly vcpu: VirtualCpu };
 
 /** What the machine needs of the domain's main thread. */
 export interface MachineHost {
@@ -63,18 +69,19 @@ export class Machine implements Domain {
   readonly events: EventChannels;
   readonly grants: GrantTable;
   readonly pages: PageTypes;
-  readonly vcpu: VcpuLoop;
-  readonly vcpus: readonly VcpuLoop[];
-  readonly engineVcpu: EngineVcpu;
+  readonly vcpus: readonly VirtualCpu[];
   readonly consolePort: number;
   readonly start: StartOfDay;
   vmAssist = 0n;
   readonly freeFrames: FreeFrames;
-  readonly watchdogs = new Watchdogs(() => this.vcpu.timersChanged());
+  readonly watchdogs = new Watchdogs(() => this.arm(this.watchdogs.deadline));
   shutdownCode: number | undefined;
   pirqEoiMfn: number | undefined;
 
   readonly #engineMachine: EngineMachine;
+  #end: DomainEnd | undefined;
+  /** System time at which the engine's timer comes. */
+  #armed = Infinity;
 
   /** @throws XennerError for everything that can be wrong with the configuration, its files or the host */
   constructor(
@@ -92,7 +99,6 @@ export class Machine implements Domain {
       memory: this.memory,
       exitPort: monitor.EXIT_PORT,
     });
-    this.engineVcpu = this.#engineMachine.createVcpu(0);
     this.area = new monitor.Area(
       this.memory,
       gpa(this.frames.monitor + monitor.DOMAIN_AREA),
@@ -100,8 +106,10 @@ export class Machine implements Domain {
     );
     installMonitor(this.memory, this.frames, image, NR_VCPUS);
     const hole = mapHole(this.memory, this.frames);
-    this.vcpu = new VcpuLoop(this, 0, this.engineVcpu);
-    this.vcpus = [this.vcpu];
+    this.vcpus = Array.from(
+      { length: NR_VCPUS },
+      (_, id) => new VirtualCpu(this, id, this.#engineMachine.createVcpu(id)),
+    );
     this.events = new EventChannels(this);
     this.consolePort = this.events.bindHostPort(() => this.host.consoleNotified());
     this.#writeDomainArea(hole, config.fastPaths);
@@ -122,7 +130,44 @@ export class Machine implements Domain {
     this.grants.seed(GNTTAB_RESERVED_CONSOLE, this.start.consolePfn);
     const error = this.pages.pinInitialTables(this.start.ptBase.gpa / PAGE);
     if (error !== 0) throw new Error(`the initial page tables do not validate: ${error}`);
-    this.#prepareVcpu(image, config.fastPaths);
+    for (const vcpu of this.vcpus) this.#prepareVcpu(vcpu, image, config.fastPaths);
+  }
+
+  /** For `kick`. */
+  get engineId(): number {
+    return this.#engineMachine.id;
+  }
+
+  /** Runs until the guest ends or somebody stops it. */
+  run(): DomainEnd {
+    this.#startClocks();
+    this.resume(this.vcpus[0]!);
+    while (this.#end === undefined) {
+      const stopped = this.#engineMachine.wait();
+      if (stopped === undefined) {
+        this.#attend();
+      } else {
+        const vcpu = this.vcpus[stopped.index]!;
+        if (vcpu.handle(stopped.exit)) this.resume(vcpu);
+      }
+    }
+    return this.#end;
+  }
+
+  /** What ends it first counts. */
+  end(end: DomainEnd): void {
+    this.#end ??= end;
+  }
+
+  resume(vcpu: VirtualCpu): void {
+    this.#engineMachine.resume(vcpu.engine);
+  }
+
+  /** Something is due at this system time: the engine comes back then, or before. */
+  arm(deadlineNs: number): void {
+    if (deadlineNs >= this.#armed) return;
+    this.#armed = deadlineNs;
+    this.#engineMachine.setTimer(Math.max(1, Math.ceil(this.clock.monotonicAt(deadlineNs))));
   }
 
   get nrPages(): number {
@@ -157,29 +202,6 @@ export class Machine implements Domain {
     return { firstMfn: this.frames.grantFrames / PAGE, count: GRANT_FRAMES };
   }
 
-  /** Starts the clocks: to be called right before the first run. */
-  startClocks(): void {
-    this.clock.start();
-    this.clock.publishWallclock(this.memory, this.sharedInfo);
-    this.#publishTime();
-    for (const vcpu of this.vcpus) vcpu.started();
-  }
-
-  get stopRequested(): boolean {
-    return Atomics.load(this.host.stop, 0) !== 0;
-  }
-
-  drainInbox(): void {
-    this.host.inbox.drain((port) => this.events.setPending(port));
-  }
-
-  /** Once an epoch: keeps the guest's clock in step with the host's. */
-  keepTime(): void {
-    if (!this.clock.due) return;
-    this.clock.calibrate();
-    this.#publishTime();
-  }
-
   systemTime(): number {
     return this.clock.now();
   }
@@ -189,20 +211,45 @@ export class Machine implements Domain {
   }
 
   shutdown(reason: number): void {
-    this.vcpu.end({ kind: 'shutdown', reason });
+    this.end({ kind: 'shutdown', reason });
   }
 
   codeWritten(address: Gpa, length: number): void {
-    this.engineVcpu.invalidate(address, length);
+    this.#engineMachine.invalidate(address, length);
   }
 
-  /** One vCPU: whoever sets its bits runs on its thread. */
-  wake(_vcpu: number): void {}
+  wake(vcpu: number): void {
+    this.vcpus[vcpu]!.wake();
+  }
 
   /** Idempotent. */
   close(): void {
     this.#engineMachine.close();
     this.memory.close();
+  }
+
+  #startClocks(): void {
+    this.clock.start();
+    this.clock.publishWallclock(this.memory, this.sharedInfo);
+    this.#publishTime();
+    for (const vcpu of this.vcpus) vcpu.started();
+  }
+
+  /** What other threads and the time want. */
+  #attend(): void {
+    if (Atomics.load(this.host.stop, 0) !== 0) this.end({ kind: 'stopped' });
+    this.host.inbox.drain((port) => this.events.setPending(port));
+    if (this.clock.due) {
+      // Once an epoch: keeps the guest's clock in step with the host's.
+      this.clock.calibrate();
+      this.#publishTime();
+    }
+    const now = this.systemTime();
+    if (now >= this.watchdogs.deadline) this.shutdown(SHUTDOWN_watchdog);
+    for (const vcpu of this.vcpus) vcpu.attend(now);
+    // Anew even for the same time: the host's clock may have been a little early.
+    this.#armed = Infinity;
+    this.arm(Math.min(this.watchdogs.deadline, ...this.vcpus.map(({ timers }) => timers.armed)));
   }
 
   #publishTime(): void {
@@ -278,8 +325,8 @@ export class Machine implements Domain {
     share(frames.grantFrames, GRANT_FRAMES);
   }
 
-  #prepareVcpu(image: MonitorImage, fastPaths: boolean): void {
-    const { vcpu, start } = this;
+  #prepareVcpu(vcpu: VirtualCpu, image: MonitorImage, fastPaths: boolean): void {
+    const { start } = this;
     vcpu.area.setLow('id', vcpu.id);
     vcpu.area.setLow('fast_paths', fastPaths ? monitor.DOMAIN_FAST_PATHS : 0);
     vcpu.area.set('cr3', BigInt(start.ptBase.gpa));
@@ -290,8 +337,8 @@ export class Machine implements Domain {
     this.memory.fill(gpa(this.sharedInfo + mask), shared_info.offsetof('wc_version') - mask, 0xff);
     // Events are masked at the start (arch_set_info_guest).
     this.memory.writeU8(gpa(vcpu.vcpuInfo + vcpu_info.offsetof('evtchn_upcall_mask')), 1);
-    this.engineVcpu.setCpuid(guestCpuid(vcpu.id, NR_VCPUS));
-    this.engineVcpu.setState(
+    vcpu.engine.setCpuid(guestCpuid(vcpu.id, NR_VCPUS));
+    vcpu.engine.setState(
       initialState(image, {
         vcpu: vcpu.id,
         cr3: BigInt(start.ptBase.gpa),

@@ -19,7 +19,8 @@ export interface ReadyMessage {
   readonly engine: string;
   readonly why: string;
   readonly memoryId: number;
-  readonly vcpuId: number;
+  /** For `kick`. */
+  readonly engineId: number;
   readonly consoleRing: number;
   readonly consolePort: number;
 }

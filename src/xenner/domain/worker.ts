@@ -4,7 +4,7 @@ import { XennerError } from '../../base/errors.js';
 import { notify } from '../../kvm/index.js';
 import { EventInbox } from '../event-inbox.js';
 import { crashReport } from './crash.js';
-import { Machine } from './machine.js';
+import { type DomainEnd, Machine } from './machine.js';
 import {
   type EndMessage,
   type FailedMessage,
@@ -12,7 +12,6 @@ import {
   type WorkerInput,
   type WorkerMessage,
 } from './messages.js';
-import type { VcpuEnd } from './vcpu-loop.js';
 
 const port = parentPort!;
 const input = workerData as WorkerInput;
@@ -36,7 +35,7 @@ function failure(error: unknown): FailedMessage {
   };
 }
 
-function ending(machine: Machine, end: VcpuEnd): EndMessage {
+function ending(machine: Machine, end: DomainEnd): EndMessage {
   switch (end.kind) {
     case 'stopped':
       return { type: 'end', reason: 'destroyed', crash: undefined };
@@ -44,10 +43,10 @@ function ending(machine: Machine, end: VcpuEnd): EndMessage {
       const reason = SHUTDOWN_NAMES[end.reason];
       if (reason !== undefined && reason !== 'crash') return { type: 'end', reason, crash: undefined };
       const why = reason ? 'the guest reported a crash' : `the guest ended itself for reason ${end.reason}`;
-      return { type: 'end', reason: 'crash', crash: crashReport(machine, why) };
+      return { type: 'end', reason: 'crash', crash: crashReport(machine, why, machine.vcpus[0]!) };
     }
     case 'crash':
-      return { type: 'end', reason: 'crash', crash: crashReport(machine, end.why) };
+      return { type: 'end', reason: 'crash', crash: crashReport(machine, end.why, end.vcpu) };
   }
 }
 
@@ -65,7 +64,7 @@ function main(): void {
     engine: machine.choice.engine.name,
     why: machine.choice.why,
     memoryId: machine.memory.id,
-    vcpuId: machine.engineVcpu.id,
+    engineId: machine.engineId,
     consoleRing: machine.start.consolePfn * 4096,
     consolePort: machine.consolePort,
   });
@@ -73,9 +72,8 @@ function main(): void {
     engine: machine.choice.engine.name,
     memoryMiB: input.config.memoryMiB,
   });
-  machine.startClocks();
-  const end = machine.vcpu.run();
-  machine.log.trace('lifecycle', 'ended', { ...end });
+  const end = machine.run();
+  machine.log.trace('lifecycle', 'ended', { kind: end.kind });
   tell(ending(machine, end));
 }
 

@@ -1,0 +1,92 @@
+/** What a vCPU has to be woken up for at a time: its one-shot timer, its periodic one, the time-out of a poll. */
+import type * as monitor from '../monitor/vcpu-area.js';
+
+/** Deadlines further away than ten years never come; the host's timers take them as they are. */
+const NEVER_NS = 3.2e17;
+/** A vCPU has a tick of 100 Hz until it says otherwise (vcpu_create in xen/common/domain.c). */
+const DEFAULT_PERIOD_NS = 10_000_000;
+
+/** Times are system time, ns. */
+export class VcpuTimers {
+  /** Of SCHEDOP_poll; Infinity is none. */
+  timeout = Infinity;
+  #periodNs = 0;
+  #tick = 0;
+  #armed = Infinity;
+
+  /** @param arm to be told of a deadline that comes before all that it was told of and that have not come yet */
+  constructor(
+    private readonly area: monitor.VcpuArea,
+    private readonly arm: (deadlineNs: number) => void,
+  ) {}
+
+  /** To be called when the vCPU starts. */
+  start(now: number): void {
+    this.setPeriod(DEFAULT_PERIOD_NS, now);
+  }
+
+  /** 0 stops it. */
+  setSingleshot(deadlineNs: number): void {
+    this.area.set('timer_deadline', BigInt(Math.max(0, Math.trunc(deadlineNs))));
+    this.changed();
+  }
+
+  get periodNs(): number {
+    return this.#periodNs;
+  }
+
+  /** The first tick is one period from now; 0 stops it. */
+  setPeriod(ns: number, now: number): void {
+    this.#periodNs = ns;
+    this.#tick = ns === 0 ? 0 : now + ns;
+    this.changed();
+  }
+
+  /** One of the deadlines may be another one, the one in the area included. */
+  changed(): void {
+    const next = this.#next();
+    if (next < this.#armed) this.#setArmed(next);
+  }
+
+  /** When check() is due; Infinity is never. */
+  get armed(): number {
+    return this.#armed;
+  }
+
+  /** Whether VIRQ_TIMER is due. Arms what comes next. */
+  check(now: number): boolean {
+    if (now < this.#armed) return false;
+    const single = this.#single();
+    const due = now >= Math.min(single, this.#periodic());
+    if (now >= single) this.area.set('timer_deadline', 0n);
+    if (now >= this.#periodic()) {
+      // Ticks that were missed are not made up for (xen/common/sched/core.c, vcpu_periodic_timer_work).
+      const missed = Math.floor((now - this.#tick) / this.#periodNs);
+      this.#tick += (missed + 1) * this.#periodNs;
+    }
+    this.#setArmed(this.#next(now));
+    return due;
+  }
+
+  /** A time-out that has passed is the waiter's to see, and wakes nobody again. */
+  #next(now = -Infinity): number {
+    const timeout = this.timeout > now ? this.timeout : Infinity;
+    return Math.min(this.#single(), this.#periodic(), timeout);
+  }
+
+  #single(): number {
+    const ns = Number(this.area.get('timer_deadline'));
+    return ns === 0 || ns >= NEVER_NS ? Infinity : ns;
+  }
+
+  #periodic(): number {
+    return this.#tick === 0 || this.#tick >= NEVER_NS ? Infinity : this.#tick;
+  }
+
+  /** The monitor leaves the guest for an earlier deadline only; 0 in the area is none. */
+  #setArmed(ns: number): void {
+    this.#armed = ns;
+    this.area.set('timer_armed', ns === Infinity ? 0n : BigInt(Math.ceil(ns)));
+    if (ns !== Infinity) this.arm(ns);
+  }
+}

@@ -1,0 +1,230 @@
+/** One vCPU of a running domain: what it asks the hypervisor for when it leaves the guest, and whether it may go on. */
+import { type Vcpu as EngineVcpu, type Gpa, gpa, VCPU_EXIT, type VcpuExit } from '../../kvm/index.js';
+import { RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_running } from '../abi/vcpu.js';
+import { VIRQ_TIMER, vcpu_info } from '../abi/xen.js';
+import { HypercallArgs } from '../hypercall/call.js';
+import { dispatch } from '../hypercall/table.js';
+import { GuestAccess } from '../mm/guest-access.js';
+import { destroyLdt, mapLdtPage } from '../mm/ldt.js';
+import { commitL1Write } from '../mm/ptwr.js';
+import * as monitor from '../monitor/vcpu-area.js';
+import { crashClause } from './crash.js';
+import { writeHypercallMsr } from './hypercall-msr.js';
+import type { Machine } from './machine.js';
+import { Runstate, writeRunstateArea } from './runstate.js';
+import type { UserRegs, Vcpu } from './vcpu.js';
+import { VcpuTimers } from './vcpu-timers.js';
+
+const UPCALL_PENDING = vcpu_info.offsetof('evtchn_upcall_pending');
+const UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
+
+export class VirtualCpu implements Vcpu {
+  readonly area: monitor.VcpuArea;
+  readonly guest: GuestAccess;
+  vcpuInfo: Gpa;
+  vcpuInfoMoved = false;
+  /** The one that the domain builder started. */
+  initialised = true;
+  startRegisters: UserRegs | undefined;
+  online = true;
+  readonly runstate = new Runstate();
+  readonly nmi = { pending: false, inHandler: false, fastPaths: 0 };
+  runstateArea = 0n;
+  timeArea: Gpa | undefined;
+  readonly timers: VcpuTimers;
+
+  /** Of a vCPU that sleeps, or will as soon as its hypercall has returned: whether there is something to wake up for. */
+  #awaited: (() => boolean) | undefined;
+  polling = false;
+  /** It is out of the guest, and one of its exits is being handled. */
+  #handling = false;
+  #asleep = false;
+  readonly #args = new HypercallArgs();
+  readonly #request: Uint32Array;
+  readonly #result: BigUint64Array;
+  readonly #traceExits: boolean;
+
+  constructor(
+    readonly domain: Machine,
+    readonly id: number,
+    readonly engine: EngineVcpu,
+  ) {
+    const at = gpa(domain.frames.monitor + monitor.blockOffset(id) + monitor.BLOCK_VCPU_AREA);
+    this.area = new monitor.Area(domain.memory, at, monitor.vcpu_area);
+    this.guest = new GuestAccess(domain.memory, this.area);
+    this.vcpuInfo = gpa(domain.sharedInfo + id * vcpu_info.size);
+    this.timers = new VcpuTimers(this.area, (deadline) => domain.arm(deadline));
+    this.#request = this.area.halves('hypercall');
+    this.#result = this.area.words('hypercall_result');
+    this.#traceExits = domain.log.traces('exit');
+  }
+
+  /** To be called when system time starts. */
+  started(): void {
+    const now = this.domain.systemTime();
+    this.runstate.change(this.online ? RUNSTATE_running : RUNSTATE_offline, now);
+    this.timers.start(now);
+  }
+
+  /** True if it goes on right away; else it sleeps until attend() or wake() resumes it. */
+  handle(exit: VcpuExit): boolean {
+    this.#handling = true;
+    this.#serve(exit);
+    this.#handling = false;
+    return this.#awaited === undefined || this.#fallAsleep();
+  }
+
+  /** What timers and other threads want of it. */
+  attend(now: number): void {
+    if (this.timers.check(now)) {
+      this.domain.log.trace('timer', 'VIRQ_TIMER', { vcpu: this.id, now });
+      this.domain.events.sendVirq(this.id, VIRQ_TIMER);
+    }
+    this.wake();
+  }
+
+  /** Looks whether it has an event: then it need not sleep any longer, or the guest is interrupted. */
+  wake(): void {
+    // What is being handled looks at its events anyway before it goes on.
+    if (this.#handling) return;
+    if (this.#asleep) {
+      if (this.#mayWakeUp()) this.#wakeUp();
+    } else if (this.#upcallDeliverable()) {
+      this.engine.inject(monitor.KICK_VECTOR);
+    }
+  }
+
+  addPending(bits: number): void {
+    this.area.setLow('pending', (this.area.low('pending') | bits) >>> 0);
+  }
+
+  block(): void {
+    this.#awaited = () => this.domain.memory.readU8(gpa(this.vcpuInfo + UPCALL_PENDING)) !== 0;
+  }
+
+  poll(ready: () => boolean, timeoutNs: number): void {
+    this.#awaited = ready;
+    this.polling = true;
+    this.timers.timeout = timeoutNs === 0 ? Infinity : timeoutNs;
+    this.timers.changed();
+  }
+
+  setTimer(deadlineNs: number): void {
+    this.timers.setSingleshot(deadlineNs);
+  }
+
+  get periodNs(): number {
+    return this.timers.periodNs;
+  }
+
+  set periodNs(ns: number) {
+    this.timers.setPeriod(ns, this.domain.systemTime());
+  }
+
+  #mayWakeUp(): boolean {
+    return this.#awaited!() || this.domain.systemTime() >= this.timers.timeout;
+  }
+
+  /** True if there is no reason to. */
+  #fallAsleep(): boolean {
+    if (this.#mayWakeUp()) {
+      this.#awake();
+      return true;
+    }
+    this.#asleep = true;
+    this.runstate.change(RUNSTATE_blocked, this.domain.systemTime());
+    return false;
+  }
+
+  #wakeUp(): void {
+    this.#asleep = false;
+    this.#awake();
+    this.runstate.change(RUNSTATE_running, this.domain.systemTime());
+    writeRunstateArea(this);
+    this.domain.resume(this);
+  }
+
+  #awake(): void {
+    this.#awaited = undefined;
+    this.polling = false;
+    this.timers.timeout = Infinity;
+  }
+
+  #serve(exit: VcpuExit): void {
+    switch (exit) {
+      case VCPU_EXIT.PORT:
+        this.#monitorExit();
+        break;
+      case VCPU_EXIT.HLT:
+        // The monitor never halts on this engine: only a guest that wrote into it does.
+        this.#crash('the guest broke the monitor: it halted the CPU');
+        break;
+      case VCPU_EXIT.SHUTDOWN:
+        this.#crash('triple fault');
+        break;
+      default:
+        this.#crash(`the ${this.domain.choice.engine.name} engine cannot go on: ${this.engine.lastError}`);
+    }
+  }
+
+  #crash(why: string): void {
+    this.domain.end({ kind: 'crash', why, vcpu: this });
+  }
+
+  #monitorExit(): void {
+    if (this.#traceExits) {
+      this.domain.log.trace('exit', 'monitor', { vcpu: this.id, reason: this.area.low('exit_reason') });
+    }
+    switch (this.area.low('exit_reason')) {
+      case monitor.MONITOR_EXIT_HYPERCALL:
+        this.#hypercall();
+        break;
+      case monitor.MONITOR_EXIT_TIMER:
+        this.timers.changed();
+        break;
+      case monitor.MONITOR_EXIT_PTWR: {
+        const [at, old, value] = this.area.words('hypercall');
+        this.#answer(commitL1Write(this.domain, at!, old!, value!));
+        break;
+      }
+      case monitor.MONITOR_EXIT_LDT:
+        this.#answer(this.#ldt(this.area.words('hypercall')[0]!));
+        break;
+      case monitor.MONITOR_EXIT_HYPERCALL_PAGE:
+        this.#answer(writeHypercallMsr(this, this.area.words('hypercall')[0]!));
+        break;
+      case monitor.MONITOR_EXIT_CRASH:
+        this.#crash(crashClause(this.area.low('crash_reason')));
+        break;
+      case monitor.MONITOR_EXIT_PANIC:
+        this.#crash('a fault in the monitor');
+        break;
+      default:
+        this.#crash('the guest broke the monitor: an exit without a reason');
+    }
+  }
+
+  #hypercall(): void {
+    const number = this.#request[1] === 0 ? this.#request[0]! : 0xffffffff;
+    this.#args.load(this.#request, 2);
+    this.#answer(dispatch(this, number, this.#args));
+  }
+
+  #answer(result: number | bigint): void {
+    this.#result[0] = typeof result === 'bigint' ? result : BigInt.asUintN(64, BigInt(result));
+  }
+
+  #ldt(what: bigint): number {
+    if (what !== monitor.LDT_UNMAP) return mapLdtPage(this, what);
+    destroyLdt(this);
+    return 0;
+  }
+
+  #upcallDeliverable(): boolean {
+    const { memory } = this.domain;
+    return (
+      memory.readU8(gpa(this.vcpuInfo + UPCALL_PENDING)) !== 0 &&
+      memory.readU8(gpa(this.vcpuInfo + UPCALL_MASK)) === 0
+    );
+  }
+}
