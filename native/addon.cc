@@ -4,8 +4,13 @@
 #include "addon_data.h"
 #include "clock.h"
 #include "decompress.h"
+#include "event_fd.h"
 #include "guest_memory.h"
 #include "kvm_probe.h"
+#include "kvm_system.h"
+#include "kvm_vcpu.h"
+#include "kvm_vcpu_threads.h"
+#include "kvm_vm.h"
 #include "notifier.h"
 #include "vcpu_kick.h"
 #ifdef XENNER_SOFT_CPU
@@ -17,6 +22,11 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   GuestMemory::init(env, exports);
   Notifier::init(env, exports);
   VcpuKick::init(env, exports);
+  EventFd::init(env, exports);
+  KvmSystem::init(env, exports);
+  KvmVm::init(env, exports);
+  KvmVcpu::init(env, exports);
+  KvmVcpuThreads::init(env, exports);
 #ifdef XENNER_SOFT_CPU
   SoftVcpu::init(env, exports);
 #endif

@@ -5,4 +5,6 @@
 
 struct AddonData {
   Napi::FunctionReference guest_memory;
+  Napi::FunctionReference kvm_vm;
+  Napi::FunctionReference kvm_vcpu;
 };

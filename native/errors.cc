@@ -3,16 +3,24 @@
 #include <cmath>
 #include <cstring>
 
-void throw_code(Napi::Env env, const char *code, const std::string &message) {
+Napi::Error code_error(Napi::Env env, const char *code, const std::string &message) {
   Napi::Error error = Napi::Error::New(env, message);
   error.Set("code", Napi::String::New(env, code));
-  throw error;
+  return error;
+}
+
+Napi::Error errno_error(Napi::Env env, int error, const std::string &what) {
+  const char *name = strerrorname_np(error);
+  const char *text = strerrordesc_np(error);
+  return code_error(env, name ? name : "EUNKNOWN", what + ": " + (text ? text : "unknown error"));
+}
+
+void throw_code(Napi::Env env, const char *code, const std::string &message) {
+  throw code_error(env, code, message);
 }
 
 void throw_errno(Napi::Env env, int error, const std::string &what) {
-  const char *name = strerrorname_np(error);
-  const char *text = strerrordesc_np(error);
-  throw_code(env, name ? name : "EUNKNOWN", what + ": " + (text ? text : "unknown error"));
+  throw errno_error(env, error, what);
 }
 
 void throw_argument(Napi::Env env, const std::string &message) {

@@ -5,10 +5,14 @@
 #include <napi.h>
 #include <string>
 
-// Throws an Error with code = the errno's name and message "what: text of the errno".
+// An Error with a chosen code, for failures that no system call reported.
+Napi::Error code_error(Napi::Env env, const char *code, const std::string &message);
+
+// An Error with code = the errno's name and message "what: text of the errno".
+Napi::Error errno_error(Napi::Env env, int error, const std::string &what);
+
 [[noreturn]] void throw_errno(Napi::Env env, int error, const std::string &what);
 
-// Throws an Error with a chosen code, for failures that no system call reported.
 [[noreturn]] void throw_code(Napi::Env env, const char *code, const std::string &message);
 
 // Arguments that only a bug in our own TypeScript can give.

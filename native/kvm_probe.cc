@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "kvm_probe_vm.h"
+#include "kvm_signal.h"
 
 namespace {
 
@@ -53,31 +54,14 @@ ProbeResult probe(KvmProbeVm &vm, const std::atomic<bool> &cancelled) {
   return result;
 }
 
-void ignore_signal(int) {}
-
-// KVM_RUN comes back with EINTR for a signal that has a handler. Ours is installed while a probe runs.
-class StopSignal {
-public:
-  StopSignal() {
-    struct sigaction action = {};
-    action.sa_handler = ignore_signal;
-    sigaction(number(), &action, &before_);
-  }
-  ~StopSignal() { sigaction(number(), &before_, nullptr); }
-  static int number() { return SIGRTMAX - 1; }
-
-private:
-  struct sigaction before_;
-};
-
 std::thread start(const std::shared_ptr<Attempt> &attempt) {
-  sigset_t blocked, before;
-  sigfillset(&blocked);
-  sigdelset(&blocked, StopSignal::number());
-  pthread_sigmask(SIG_SETMASK, &blocked, &before);
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
   std::thread thread;
   try {
     thread = std::thread([attempt] {
+      kvm_signal_prepare_thread();
       ProbeResult result = probe(attempt->vm, attempt->cancelled);
       std::lock_guard guard(attempt->lock);
       attempt->result = result;
@@ -95,7 +79,6 @@ std::thread start(const std::shared_ptr<Attempt> &attempt) {
 ProbeResult probe_in_time() {
   static std::mutex one_at_a_time;
   std::lock_guard only(one_at_a_time);
-  StopSignal signal;
   auto attempt = std::make_shared<Attempt>();
   std::thread thread = start(attempt);
   auto finished = [&] { return attempt->finished; };
@@ -106,7 +89,7 @@ ProbeResult probe_in_time() {
     auto give_up = std::chrono::steady_clock::now() + kStopLimit;
     do {
       attempt->vm.ask_to_exit();
-      pthread_kill(thread.native_handle(), StopSignal::number());
+      pthread_kill(thread.native_handle(), kvm_signal_number());
     } while (!attempt->changed.wait_for(guard, std::chrono::milliseconds(10), finished) &&
              std::chrono::steady_clock::now() < give_up);
     if (!attempt->finished) {

@@ -26,6 +26,8 @@ public:
   void kick();
   // Takes a kick that has come, if one has. Only on the vCPU's thread, like wait().
   bool take() { return state_.exchange(kNone) == kKicked || stopping_; }
+  // Whether take() would find one. Any thread.
+  bool pending() const { return state_.load() == kKicked || stopping_; }
   // Sleeps until a kick (taken; true) or until CLOCK_MONOTONIC reaches deadline_ns (false). UINT64_MAX: for
   // ever.
   bool wait_until(uint64_t deadline_ns);

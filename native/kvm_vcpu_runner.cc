@@ -1,0 +1,54 @@
+#include "kvm_vcpu_runner.h"
+
+#include <csignal>
+#include <pthread.h>
+#include <system_error>
+
+int KvmVcpuRunner::resume() {
+  if (!thread_.joinable())
+    if (int error = start()) return error;
+  std::lock_guard guard(lock_);
+  resumed_ = true;
+  changed_.notify_one();
+  return 0;
+}
+
+int KvmVcpuRunner::start() {
+  // The thread inherits this mask: signals belong to Node's own threads. It lets ours through itself.
+  sigset_t all, before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, &before);
+  int error = 0;
+  try {
+    thread_ = std::thread(&KvmVcpuRunner::serve, this);
+  } catch (const std::system_error &failure) {
+    error = failure.code().value();
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return error;
+}
+
+void KvmVcpuRunner::serve() {
+  for (;;) {
+    {
+      std::unique_lock guard(lock_);
+      changed_.wait(guard, [this] { return resumed_ || stopping_; });
+      if (stopping_) return;
+      resumed_ = false;
+    }
+    KvmVcpuCore::Outcome outcome = vcpu_->run(&stopping_);
+    if (outcome.end == KvmVcpuCore::End::kStopped) return;
+    on_exit_(outcome);
+  }
+}
+
+void KvmVcpuRunner::stop() {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard guard(lock_);
+    stopping_ = true;
+    changed_.notify_one();
+  }
+  vcpu_->interrupt();
+  thread_.join();
+}

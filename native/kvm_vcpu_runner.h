@@ -1,0 +1,39 @@
+// A thread of its own for one vCPU: parked until it is told to enter the guest, and again after each exit.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "kvm_vcpu_core.h"
+
+class KvmVcpuRunner {
+public:
+  // on_exit is called on the runner's thread, once for every resume() unless stop() comes first.
+  KvmVcpuRunner(std::shared_ptr<KvmVcpuCore> vcpu, std::function<void(KvmVcpuCore::Outcome)> on_exit)
+      : vcpu_(std::move(vcpu)), on_exit_(std::move(on_exit)) {}
+  ~KvmVcpuRunner() { stop(); }
+  KvmVcpuRunner(const KvmVcpuRunner &) = delete;
+  KvmVcpuRunner &operator=(const KvmVcpuRunner &) = delete;
+
+  // Lets the vCPU run until its next exit; starts the thread the first time. Returns 0 or the errno of
+  // pthread_create.
+  int resume();
+  // Ends a run that is under way, and the thread. For good.
+  void stop();
+
+private:
+  int start();
+  void serve();
+
+  const std::shared_ptr<KvmVcpuCore> vcpu_;
+  const std::function<void(KvmVcpuCore::Outcome)> on_exit_;
+  std::thread thread_;
+  std::mutex lock_;
+  std::condition_variable changed_;
+  bool resumed_ = false;
+  std::atomic<bool> stopping_{false};
+};
