@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { XennerError } from '../base/errors.js';
 import { builtFile } from '../base/paths.js';
+import type { KvmAddon } from './api/native.js';
 
 /** RAM of one guest: a memfd, mapped once per process, shared by every thread that attaches to its `id`. */
 export interface NativeGuestMemory {
@@ -56,7 +57,7 @@ export interface NativeKvmProbe {
   mips: number;
 }
 
-export interface Addon {
+export interface Addon extends KvmAddon {
   GuestMemory: {
     new (bytes: number): NativeGuestMemory;
     /** Another thread's handle on the same memory. Throws ENOENT for an unknown or closed id. */
