@@ -5,8 +5,8 @@ const MIB = 1024 * 1024;
 /* Guests */
 export const MIN_GUEST_MEMORY_MIB = 64;
 export const MAX_GUEST_MEMORY_MIB = 16 * 1024;
-/** shared_info has vcpu_info slots for so many (XEN_LEGACY_MAX_VCPUS). */
-export const MAX_VCPUS = 32;
+/** At most 32: shared_info has vcpu_info slots for so many (XEN_LEGACY_MAX_VCPUS). */
+export const MAX_VCPUS = 16;
 
 /* Kernel and initrd files */
 export const MAX_KERNEL_IMAGE_BYTES = 256 * MIB;

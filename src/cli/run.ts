@@ -15,6 +15,7 @@ interface RunOptions {
   ramdisk?: string;
   cmdline: string;
   memory: number;
+  vcpus: number;
   engine: EngineWish;
   reboot: boolean;
   fastPaths: boolean;
@@ -31,6 +32,7 @@ export function runCommand(): Command {
     .option('--ramdisk <file>', 'initial ramdisk')
     .option('--cmdline <text>', 'kernel command line', '')
     .option('--memory <MiB>', 'guest memory', wholeNumber, DEFAULT_MEMORY_MIB)
+    .option('--vcpus <n>', 'virtual CPUs', wholeNumber, 1)
     .addOption(
       new Option('--engine <name>', 'what runs the guest').choices(['auto', 'soft', 'kvm']).default('auto'),
     )
@@ -59,6 +61,7 @@ function domainConfig(options: RunOptions): DomainConfig {
     kernel: options.kernel,
     cmdline: options.cmdline,
     memoryMiB: options.memory,
+    vcpus: options.vcpus,
     engine: options.engine,
     fastPaths: options.fastPaths,
     onReboot: options.reboot ? 'restart' : 'end',

@@ -31,6 +31,8 @@ export interface MachineOptions {
   memory: GuestMemory;
   /** A write to this I/O port by ring 0 stops its vCPU with VCPU_EXIT.PORT. Every other port reads as ones. */
   exitPort: number;
+  /** How many it will have. */
+  nrVcpus: number;
 }
 
 /** Belongs to the thread that made it; other threads have `kick(id)`. */
@@ -41,6 +43,8 @@ export interface Machine {
   createVcpu(index: number): Vcpu;
   /** Lets a vCPU run, until wait() returns it. */
   resume(vcpu: Vcpu): void;
+  /** Takes a resumed vCPU back, stopped between two instructions. */
+  pause(vcpu: Vcpu): void;
   /**
    * Waits for a resumed vCPU to need something, and returns it, stopped; its `exit` says why. Undefined: for a kick, or
    * the timer; what has been resumed stays so. A kick is never lost: one that came before makes it return at once.

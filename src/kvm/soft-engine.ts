@@ -53,6 +53,9 @@ class SoftMachine implements Machine {
   #resumed = false;
 
   constructor(options: MachineOptions) {
+    if (options.nrVcpus > softEngine.maxVcpus) {
+      throw new XennerError('EVCPU_LIMIT', `the soft engine runs ${softEngine.maxVcpus} vCPU`);
+    }
     const SoftVcpu = requireSoftCpu();
     this.#native = new SoftVcpu(options.memory.native, options.exitPort);
     this.#vcpu = new SoftEngineVcpu(this.#native);
@@ -71,6 +74,10 @@ class SoftMachine implements Machine {
 
   resume(): void {
     this.#resumed = true;
+  }
+
+  pause(): void {
+    this.#resumed = false;
   }
 
   wait(): Vcpu | undefined {

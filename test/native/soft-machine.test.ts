@@ -9,14 +9,14 @@ const MS = 1e6;
 const now = () => Number(process.hrtime.bigint());
 const open = (exitPort = EXIT_PORT) => {
   const memory = GuestMemory.create(2 ** 20);
-  return { memory, machine: softEngine.createMachine({ memory, exitPort }) };
+  return { memory, machine: softEngine.createMachine({ memory, exitPort, nrVcpus: 1 }) };
 };
 
 /** A machine with one vCPU at the first instruction of `source`. */
 function machineOf(source: string) {
   const guest = new TinyGuest(source);
   const { memory } = guest;
-  const machine = softEngine.createMachine({ memory, exitPort: EXIT_PORT });
+  const machine = softEngine.createMachine({ memory, exitPort: EXIT_PORT, nrVcpus: 1 });
   const vcpu = machine.createVcpu(0);
   vcpu.setState(guest.initialState());
   guest.vcpu.close();
@@ -94,7 +94,7 @@ describe('machines', () => {
     for (const call of calls) expect(call, String(call)).toThrow(expect.objectContaining({ code: 'EBADF' }));
     kick(machine.id);
     memory.close();
-    expect(() => softEngine.createMachine({ memory, exitPort: EXIT_PORT })).toThrow(
+    expect(() => softEngine.createMachine({ memory, exitPort: EXIT_PORT, nrVcpus: 1 })).toThrow(
       expect.objectContaining({ code: 'EBADF' }),
     );
   });

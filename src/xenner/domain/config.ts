@@ -11,6 +11,8 @@ export interface DomainConfig {
   cmdline?: string;
   /** 64 to 16384. Default 256. */
   memoryMiB?: number;
+  /** 1 to 16. Default 1. */
+  vcpus?: number;
   /** Default `auto`. */
   engine?: EngineWish;
   /** Hypercalls that the monitor may serve inside the guest; false sends every one to TypeScript. Default true. */
@@ -27,6 +29,7 @@ export interface CompleteConfig {
   readonly ramdisk: string | undefined;
   readonly cmdline: string;
   readonly memoryMiB: number;
+  readonly vcpus: number;
   readonly engine: EngineWish;
   readonly fastPaths: boolean;
   readonly onReboot: 'restart' | 'end';
@@ -41,6 +44,7 @@ export function completeConfig(config: DomainConfig): CompleteConfig {
     ramdisk: config.ramdisk,
     cmdline: config.cmdline ?? '',
     memoryMiB: config.memoryMiB ?? DEFAULT_MEMORY_MIB,
+    vcpus: config.vcpus ?? 1,
     engine: config.engine ?? 'auto',
     fastPaths: config.fastPaths ?? true,
     onReboot: config.onReboot ?? 'restart',

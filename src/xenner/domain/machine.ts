@@ -14,7 +14,7 @@ import { GNTTAB_RESERVED_CONSOLE } from '../abi/grant-table.js';
 import { SHUTDOWN_watchdog } from '../abi/sched.js';
 import { shared_info, vcpu_info } from '../abi/xen.js';
 import { buildGuest, type StartOfDay } from '../builder/build.js';
-import { checkCmdline, checkMemoryMiB } from '../builder/guest-options.js';
+import { checkCmdline, checkMemoryMiB, checkVcpus } from '../builder/guest-options.js';
 import { openFile } from '../builder/image-source.js';
 import { KernelCache, kernelCacheDirectory } from '../builder/kernel-cache.js';
 import { openKernel } from '../builder/kernel-image.js';
@@ -25,7 +25,7 @@ import { GrantTable } from '../grant-table.js';
 import { PageTypes } from '../mm/page-types.js';
 import { GRANT_FRAMES, layoutXenFrames, PAGE, type XenFrames } from '../monitor/frames.js';
 import { loadMonitorImage, type MonitorImage } from '../monitor/image.js';
-import { CR4_SHOWN, initialState } from '../monitor/initial-state.js';
+import { CR4_SHOWN, entryRegisters } from '../monitor/initial-state.js';
 import { type HoleEntries, installMonitor, mapHole } from '../monitor/install.js';
 import * as monitor from '../monitor/vcpu-area.js';
 import { SystemClock } from './clock.js';
@@ -38,7 +38,7 @@ import { Watchdogs } from './watchdogs.js';
 /** Domain 0 is the host's back ends. */
 const DOMID = 1;
 const FRAMES_PER_MIB = 256;
-const NR_VCPUS = 1;
+const UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
 const TIME_OFFSET = vcpu_info.offsetof('time');
 const UNMAPPED_M2P = 0xffffffff;
 
@@ -64,6 +64,7 @@ export class Machine implements Domain {
   readonly log: Logger;
   readonly choice: EngineChoice;
   readonly frames: XenFrames;
+  readonly monitor: MonitorImage;
   readonly memory: GuestMemory;
   readonly area: monitor.DomainArea;
   readonly events: EventChannels;
@@ -89,25 +90,27 @@ export class Machine implements Domain {
     private readonly host: MachineHost,
   ) {
     checkMemoryMiB(config.memoryMiB);
+    checkVcpus(config.vcpus);
     checkCmdline(config.cmdline);
     this.log = createLogger(config.trace);
     this.choice = chooseEngine(config.engine);
-    const image = loadMonitorImage();
-    this.frames = layoutXenFrames(config.memoryMiB * FRAMES_PER_MIB, NR_VCPUS);
+    this.monitor = loadMonitorImage();
+    this.frames = layoutXenFrames(config.memoryMiB * FRAMES_PER_MIB, config.vcpus);
     this.memory = GuestMemory.create(this.frames.totalPages * PAGE);
     this.#engineMachine = this.choice.engine.createMachine({
       memory: this.memory,
       exitPort: monitor.EXIT_PORT,
+      nrVcpus: config.vcpus,
     });
     this.area = new monitor.Area(
       this.memory,
       gpa(this.frames.monitor + monitor.DOMAIN_AREA),
       monitor.domain_area,
     );
-    installMonitor(this.memory, this.frames, image, NR_VCPUS);
+    installMonitor(this.memory, this.frames, this.monitor, config.vcpus);
     const hole = mapHole(this.memory, this.frames);
     this.vcpus = Array.from(
-      { length: NR_VCPUS },
+      { length: config.vcpus },
       (_, id) => new VirtualCpu(this, id, this.#engineMachine.createVcpu(id)),
     );
     this.events = new EventChannels(this);
@@ -130,7 +133,8 @@ export class Machine implements Domain {
     this.grants.seed(GNTTAB_RESERVED_CONSOLE, this.start.consolePfn);
     const error = this.pages.pinInitialTables(this.start.ptBase.gpa / PAGE);
     if (error !== 0) throw new Error(`the initial page tables do not validate: ${error}`);
-    for (const vcpu of this.vcpus) this.#prepareVcpu(vcpu, image, config.fastPaths);
+    for (const vcpu of this.vcpus) this.#prepareVcpu(vcpu, config.fastPaths);
+    this.#startFirstVcpu();
   }
 
   /** For `kick`. */
@@ -141,7 +145,7 @@ export class Machine implements Domain {
   /** Runs until the guest ends or somebody stops it. */
   run(): DomainEnd {
     this.#startClocks();
-    this.resume(this.vcpus[0]!);
+    this.vcpus[0]!.online = true;
     while (this.#end === undefined) {
       const stopped = this.#engineMachine.wait();
       if (stopped === undefined) {
@@ -161,6 +165,10 @@ export class Machine implements Domain {
 
   resume(vcpu: VirtualCpu): void {
     this.#engineMachine.resume(vcpu.engine);
+  }
+
+  pause(vcpu: VirtualCpu): void {
+    this.#engineMachine.pause(vcpu.engine);
   }
 
   /** Something is due at this system time: the engine comes back then, or before. */
@@ -232,7 +240,6 @@ export class Machine implements Domain {
     this.clock.start();
     this.clock.publishWallclock(this.memory, this.sharedInfo);
     this.#publishTime();
-    for (const vcpu of this.vcpus) vcpu.started();
   }
 
   /** What other threads and the time want. */
@@ -293,7 +300,7 @@ export class Machine implements Domain {
     area.set('m2p', direct(frames.m2p));
     area.set('xen_l4_entry', hole.xen);
     area.set('direct_l4_entry', hole.direct);
-    area.setLow('nr_vcpus', NR_VCPUS);
+    area.setLow('nr_vcpus', this.vcpus.length);
     area.setLow('domid', this.domid);
     area.setLow('flush_clock', 1);
   }
@@ -325,28 +332,29 @@ export class Machine implements Domain {
     share(frames.grantFrames, GRANT_FRAMES);
   }
 
-  #prepareVcpu(vcpu: VirtualCpu, image: MonitorImage, fastPaths: boolean): void {
-    const { start } = this;
+  /** What every vCPU has before it is started. Events are masked (arch_set_info_guest). */
+  #prepareVcpu(vcpu: VirtualCpu, fastPaths: boolean): void {
     vcpu.area.setLow('id', vcpu.id);
     vcpu.area.setLow('fast_paths', fastPaths ? monitor.DOMAIN_FAST_PATHS : 0);
-    vcpu.area.set('cr3', BigInt(start.ptBase.gpa));
     vcpu.area.set('cr4', CR4_SHOWN);
     vcpu.area.set('vcpu_info', monitor.DIRECT_VA + BigInt(vcpu.vcpuInfo));
     vcpu.area.setLow('kernel_ss', monitor.SEL_SHOWN_KERNEL_SS);
+    this.memory.writeU8(gpa(vcpu.vcpuInfo + UPCALL_MASK), 1);
+    vcpu.engine.setCpuid(guestCpuid(vcpu.id, this.vcpus.length));
+  }
+
+  /** Start of day, where another vCPU has VCPUOP_initialise. */
+  #startFirstVcpu(): void {
+    const { start } = this;
+    const vcpu = this.vcpus[0]!;
     const mask = shared_info.offsetof('evtchn_mask');
     this.memory.fill(gpa(this.sharedInfo + mask), shared_info.offsetof('wc_version') - mask, 0xff);
-    // Events are masked at the start (arch_set_info_guest).
-    this.memory.writeU8(gpa(vcpu.vcpuInfo + vcpu_info.offsetof('evtchn_upcall_mask')), 1);
-    vcpu.engine.setCpuid(guestCpuid(vcpu.id, NR_VCPUS));
-    vcpu.engine.setState(
-      initialState(image, {
-        vcpu: vcpu.id,
-        cr3: BigInt(start.ptBase.gpa),
-        rip: start.entry,
-        rsp: start.stack,
-        rsi: start.startInfo.va,
-        rdi: 0n,
-      }),
-    );
+    vcpu.area.set('cr3', BigInt(start.ptBase.gpa));
+    vcpu.startRegisters = entryRegisters({
+      rip: start.entry,
+      rsp: start.stack,
+      rsi: start.startInfo.va,
+    });
+    vcpu.initialised = true;
   }
 }

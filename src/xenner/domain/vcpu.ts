@@ -1,13 +1,10 @@
 /** A virtual CPU as the hypercalls see it. */
 import type { Gpa } from '../../kvm/guest-memory.js';
-import type { cpu_user_regs } from '../abi/arch-x86.js';
 import type { GuestAccess } from '../mm/guest-access.js';
+import type { EntryRegisters } from '../monitor/initial-state.js';
 import type { VcpuArea } from '../monitor/vcpu-area.js';
 import type { Domain } from './domain-state.js';
 import type { Runstate } from './runstate.js';
-
-/** struct cpu_user_regs */
-export type UserRegs = ReturnType<typeof cpu_user_regs.decode>;
 
 export interface Vcpu {
   readonly id: number;
@@ -34,8 +31,8 @@ export interface Vcpu {
 
   /** Has registers to start with: the first vCPU, or after VCPUOP_initialise. */
   initialised: boolean;
-  /** Those of VCPUOP_initialise; undefined for the first vCPU. They count when `online` is first set. */
-  startRegisters: UserRegs | undefined;
+  /** What it starts with when `online` is first set. */
+  startRegisters: EntryRegisters | undefined;
   /** Not VPF_down: runs, or waits to. A vCPU that goes down finishes the hypercall that it is in. */
   online: boolean;
 

@@ -7,12 +7,13 @@ import { dispatch } from '../hypercall/table.js';
 import { GuestAccess } from '../mm/guest-access.js';
 import { destroyLdt, mapLdtPage } from '../mm/ldt.js';
 import { commitL1Write } from '../mm/ptwr.js';
+import { type EntryRegisters, initialState } from '../monitor/initial-state.js';
 import * as monitor from '../monitor/vcpu-area.js';
 import { crashClause } from './crash.js';
 import { writeHypercallMsr } from './hypercall-msr.js';
 import type { Machine } from './machine.js';
 import { Runstate, writeRunstateArea } from './runstate.js';
-import type { UserRegs, Vcpu } from './vcpu.js';
+import type { Vcpu } from './vcpu.js';
 import { VcpuTimers } from './vcpu-timers.js';
 
 const UPCALL_PENDING = vcpu_info.offsetof('evtchn_upcall_pending');
@@ -23,10 +24,8 @@ export class VirtualCpu implements Vcpu {
   readonly guest: GuestAccess;
   vcpuInfo: Gpa;
   vcpuInfoMoved = false;
-  /** The one that the domain builder started. */
-  initialised = true;
-  startRegisters: UserRegs | undefined;
-  online = true;
+  initialised = false;
+  startRegisters: EntryRegisters | undefined;
   readonly runstate = new Runstate();
   readonly nmi = { pending: false, inHandler: false, fastPaths: 0 };
   runstateArea = 0n;
@@ -39,6 +38,8 @@ export class VirtualCpu implements Vcpu {
   /** It is out of the guest, and one of its exits is being handled. */
   #handling = false;
   #asleep = false;
+  #online = false;
+  #started = false;
   readonly #args = new HypercallArgs();
   readonly #request: Uint32Array;
   readonly #result: BigUint64Array;
@@ -59,11 +60,16 @@ export class VirtualCpu implements Vcpu {
     this.#traceExits = domain.log.traces('exit');
   }
 
-  /** To be called when system time starts. */
-  started(): void {
-    const now = this.domain.systemTime();
-    this.runstate.change(this.online ? RUNSTATE_running : RUNSTATE_offline, now);
-    this.timers.start(now);
+  get online(): boolean {
+    return this.#online;
+  }
+
+  set online(online: boolean) {
+    if (online === this.#online) return;
+    this.#online = online;
+    if (!online) this.#goDown();
+    else if (this.#started) this.wake();
+    else this.#start();
   }
 
   /** True if it goes on right away; else it sleeps until attend() or wake() resumes it. */
@@ -86,7 +92,7 @@ export class VirtualCpu implements Vcpu {
   /** Looks whether it has an event: then it need not sleep any longer, or the guest is interrupted. */
   wake(): void {
     // What is being handled looks at its events anyway before it goes on.
-    if (this.#handling) return;
+    if (this.#handling || !this.#started) return;
     if (this.#asleep) {
       if (this.#mayWakeUp()) this.#wakeUp();
     } else if (this.#upcallDeliverable()) {
@@ -96,6 +102,8 @@ export class VirtualCpu implements Vcpu {
 
   addPending(bits: number): void {
     this.area.setLow('pending', (this.area.low('pending') | bits) >>> 0);
+    // Anywhere but in a hypercall of its own it may be in the middle of guest code.
+    if (this.#started && !this.#handling && !this.#asleep) this.engine.inject(monitor.KICK_VECTOR);
   }
 
   block(): void {
@@ -121,8 +129,30 @@ export class VirtualCpu implements Vcpu {
     this.timers.setPeriod(ns, this.domain.systemTime());
   }
 
+  #start(): void {
+    const now = this.domain.systemTime();
+    this.#started = true;
+    this.runstate.change(RUNSTATE_running, now);
+    this.timers.start(now);
+    this.engine.setState(initialState(this.domain.monitor, this, this.startRegisters!));
+    // What VCPUOP_initialise left to the monitor.
+    if (this.area.low('pending') !== 0) this.engine.inject(monitor.KICK_VECTOR);
+    this.domain.resume(this);
+  }
+
+  /** Until it is brought up again; in the middle of whatever it does, if another vCPU asks for it. */
+  #goDown(): void {
+    if (this.#handling || this.#asleep) {
+      this.#awaited ??= () => true;
+      return;
+    }
+    this.domain.pause(this);
+    this.#awaited = () => true;
+    this.#fallAsleep();
+  }
+
   #mayWakeUp(): boolean {
-    return this.#awaited!() || this.domain.systemTime() >= this.timers.timeout;
+    return this.#online && (this.#awaited!() || this.domain.systemTime() >= this.timers.timeout);
   }
 
   /** True if there is no reason to. */
@@ -132,7 +162,7 @@ export class VirtualCpu implements Vcpu {
       return true;
     }
     this.#asleep = true;
-    this.runstate.change(RUNSTATE_blocked, this.domain.systemTime());
+    this.runstate.change(this.#online ? RUNSTATE_blocked : RUNSTATE_offline, this.domain.systemTime());
     return false;
   }
 

@@ -16,59 +16,53 @@ const CODE64_DPL1 = 0xafbb00;
 const DATA_DPL1 = 0xcfb300;
 const FLAT_LIMIT = 0xffffffff;
 
-export interface EntryPoint {
-  readonly vcpu: number;
-  readonly cr3: bigint;
-  readonly rip: bigint;
-  readonly rsp: bigint;
-  /** start_info's linear address at boot. */
-  readonly rsi: bigint;
-  readonly rdi: bigint;
+const GENERAL = [
+  ...(['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi'] as const),
+  ...(['r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15', 'rip'] as const),
+] as const;
+
+/** The registers that a kernel's entry point gets; struct cpu_user_regs has them. */
+export type EntryRegisters = Readonly<Record<(typeof GENERAL)[number], bigint>>;
+
+/** All zero but those given. */
+export function entryRegisters(given: Partial<EntryRegisters>): EntryRegisters {
+  const zeros = Object.fromEntries(GENERAL.map((name) => [name, 0n])) as EntryRegisters;
+  return { ...zeros, ...given };
 }
 
-export function initialState(image: MonitorImage, entry: EntryPoint): CpuState {
-  const block = area.MONITOR_VA + BigInt(area.blockOffset(entry.vcpu));
+/** A vCPU about to enter its kernel; page tables and bases are what its area says. */
+export function initialState(
+  image: MonitorImage,
+  vcpu: { readonly id: number; readonly area: area.VcpuArea },
+  registers: EntryRegisters,
+): CpuState {
+  const block = area.MONITOR_VA + BigInt(area.blockOffset(vcpu.id));
   const stub = block + BigInt(area.BLOCK_STUB);
   const data: Segment = { selector: 0, base: 0n, limit: FLAT_LIMIT, flags: DATA_DPL3 };
   const zero = 0n;
+  const general = Object.fromEntries(GENERAL.map((name) => [name, registers[name]])) as EntryRegisters;
   return {
-    rax: zero,
-    rcx: zero,
-    rdx: zero,
-    rbx: zero,
-    rsp: entry.rsp,
-    rbp: zero,
-    rsi: entry.rsi,
-    rdi: entry.rdi,
-    r8: zero,
-    r9: zero,
-    r10: zero,
-    r11: zero,
-    r12: zero,
-    r13: zero,
-    r14: zero,
-    r15: zero,
-    rip: entry.rip,
+    ...general,
     rflags: 0x202n,
     cr0: CR0,
     cr2: zero,
-    cr3: entry.cr3,
+    cr3: vcpu.area.get('cr3'),
     cr4: CR4,
     efer: EFER,
     star: (BigInt(area.SEL_USER_CS32) << 48n) | (BigInt(area.SEL_MONITOR_CS) << 32n),
     lstar: stub,
     cstar: stub + BigInt(image.stubCompat),
     sfmask: SFMASK,
-    kernelGsBase: zero,
+    kernelGsBase: vcpu.area.get('gs_base_user'),
     es: data,
     ds: data,
-    fs: data,
-    gs: data,
+    fs: { ...data, base: vcpu.area.get('fs_base') },
+    gs: { ...data, base: vcpu.area.get('gs_base_kernel') },
     cs: { selector: area.SEL_KERNEL_CS, base: 0n, limit: FLAT_LIMIT, flags: CODE64_DPL1 },
     ss: { selector: area.SEL_KERNEL_SS, base: 0n, limit: FLAT_LIMIT, flags: DATA_DPL1 },
     ldtr: { selector: 0, base: 0n, limit: 0, flags: 0x8200 },
     tr: { selector: area.SEL_TSS, base: block + BigInt(area.BLOCK_TSS), limit: 0x67, flags: 0x8b00 },
-    gdt: { base: area.GDT_VA + BigInt(entry.vcpu * area.BLOCK_SIZE), limit: 0xffff },
+    gdt: { base: area.GDT_VA + BigInt(vcpu.id * area.BLOCK_SIZE), limit: 0xffff },
     idt: { base: area.MONITOR_VA + BigInt(area.IDT_OFFSET), limit: 0xfff },
     dr0: zero,
     dr1: zero,
