@@ -107,6 +107,7 @@ bool softcpu_set_state(softcpu *cpu, const softcpu_state *state) {
   env->cc_src = state->rflags & ARITHMETIC_FLAGS;
   env->df = state->rflags & DF_MASK ? -1 : 1;
   env->eflags = (state->rflags & ~(uint64_t)(ARITHMETIC_FLAGS | DF_MASK)) | 0x2;
+  cpu_x86_update_dr7(env, 0); /* what is armed at the old addresses goes */
   for (int i = 0; i < 4; i++)
     env->dr[i] = state->dr[i];
   env->dr[6] = state->dr[6];

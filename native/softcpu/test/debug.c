@@ -1,6 +1,8 @@
 /* Single steps, breakpoints and watchpoints (Intel SDM vol. 3, chapter 17). */
 #include "harness.h"
 
+#include <string.h>
+
 LABEL(code_steps);
 LABEL(code_step1);
 LABEL(code_step2);
@@ -34,11 +36,8 @@ static void set_debug(struct guest *guest, uint64_t dr0, uint64_t dr7) {
   softcpu_set_state(guest->cpu, &state);
 }
 
-/* Ring 0 runs an iretq to `rip`. */
-static struct frame iretq_to(struct guest *guest, int ring, uint64_t rip, uint64_t rflags) {
-  static const int code[] = {CS0, CS1, 0, CS3}, data[] = {DS0, DS1, 0, DS3};
-  static const uint64_t stack[] = {STACK_IST1, STACK1, 0, STACK3};
-  const uint64_t frame[] = {rip, code[ring], rflags, stack[ring], data[ring]};
+/* Ring 0 runs an iretq with this frame. */
+static struct frame iretq(struct guest *guest, const uint64_t frame[5]) {
   for (int i = 0; i < 5; i++)
     ((uint64_t *)guest_at(guest, STACK0 - 40))[i] = frame[i];
   guest_set_ring(guest, 0);
@@ -46,6 +45,13 @@ static struct frame iretq_to(struct guest *guest, int ring, uint64_t rip, uint64
   guest_set_gpr(guest, RSP, STACK0 - 40);
   guest_set_rip(guest, AT(code_iretq_frame));
   return guest_run(guest);
+}
+
+static struct frame iretq_to(struct guest *guest, int ring, uint64_t rip, uint64_t rflags) {
+  static const int code[] = {CS0, CS1, 0, CS3}, data[] = {DS0, DS1, 0, DS3};
+  static const uint64_t stack[] = {STACK_IST1, STACK1, 0, STACK3};
+  const uint64_t frame[] = {rip, code[ring], rflags, stack[ring], data[ring]};
+  return iretq(guest, frame);
 }
 
 /* iretq with TF set: one instruction, then #DB with DR6.BS; again and again, with IF clear as the monitor has
@@ -125,6 +131,30 @@ static void breakpoint(void) {
   guest_free(&guest);
 }
 
+/* Breakpoints are at linear addresses: EIP and the base of its segment; without any bits above 32. */
+static void breakpoint_in_segment(void) {
+  enum { SEGMENT = 0x60, BASE = 0x3000 };
+  static const uint8_t code[] = {0x90, 0x90, 0xcd, 0x80}; /* nop; nop; int $0x80 */
+  struct guest guest = guest_new(AT(code_steps));
+  memcpy(guest_at(&guest, FREE), code, sizeof(code));
+  ((uint64_t *)guest_at(&guest, GUEST_GDT))[SEGMENT / 8] = 0x00cffb000000ffff | (uint64_t)BASE << 16;
+  const uint64_t based[] = {FREE - BASE, SEGMENT | 3, 2, STACK3, DS3};
+  const uint64_t high[] = {FREE | 8ull << 32, CS3_32, 2, STACK3, DS3};
+  set_debug(&guest, FREE + 1, 0x2);
+  struct frame frame = iretq(&guest, based);
+  CHECK_EQ(frame.vector, 1);
+  CHECK_EQ(frame.rip, FREE + 1 - BASE);
+  CHECK_EQ(get(&guest).dr[6] & 0xf, 1);
+  set_debug(&guest, FREE, 0x2);
+  frame = iretq(&guest, high);
+  CHECK_EQ(frame.vector, 1);
+  CHECK_EQ((uint32_t)frame.rip, FREE);
+  CHECK_EQ(get(&guest).dr[6] & 0xf, 1);
+  set_debug(&guest, FREE + 1 - BASE, 0x2); /* EIP alone does not count */
+  CHECK_EQ(iretq(&guest, based).vector, 0x80);
+  guest_free(&guest);
+}
+
 /* A data breakpoint is a trap after the access, of its exact bytes, and for reads only when it is asked for.
  */
 static void watchpoint(void) {
@@ -181,6 +211,7 @@ const struct test debug_tests[] = {
     {"debug: a step over syscall", step_over_syscall},
     {"debug: a step over a port exit", step_over_exit},
     {"debug: breakpoints", breakpoint},
+    {"debug: breakpoints in segments with a base", breakpoint_in_segment},
     {"debug: watchpoints", watchpoint},
     {"debug: a step over a watchpoint", step_over_watchpoint},
     {"debug: a fault behind a watchpoint", fault_behind_watchpoint},
