@@ -3,7 +3,7 @@
  * registers and runs; each of its exits is a KvmExit. See examples/kvm-*.mjs.
  */
 export { XennerError } from '../../base/errors.js';
-export { kickVcpu } from '../engine.js';
+export { kick as kickVcpu } from '../engine.js';
 export { type Gpa, GuestMemory, GuestMemoryError, gpa } from '../guest-memory.js';
 export * from '../uapi/caps.js';
 export * from '../uapi/exits.js';
