@@ -18,8 +18,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kTimeLimit{3000};
 constexpr std::chrono::milliseconds kStopLimit{1000};
-// Below this a guest is better off with the software CPU, which does ten times as much.
-constexpr double kMinimumMips = 100;
+// A guest whose loop is this much slower than the host's own is interpreted, and better off with the software CPU.
+constexpr double kInterpretedFactor = 20;
 
 struct ProbeResult {
   bool usable = false;
@@ -43,7 +43,7 @@ ProbeResult probe(KvmProbeVm &vm, const std::atomic<bool> &cancelled) {
   if (failure.empty()) failure = vm.measure(cancelled, result.mips);
   if (!failure.empty()) {
     result.reason = failure;
-  } else if (result.mips < kMinimumMips) {
+  } else if (result.mips * kInterpretedFactor < KvmProbeVm::host_mips()) {
     result.reason = "ring-0 code runs at " + std::to_string(long(result.mips + 0.5)) + " MIPS: interpreted";
   } else {
     result.reason = vm.check_traps(cancelled);

@@ -17,6 +17,8 @@ public:
 
   // Opens the device, makes the machine and its vCPU, ready to run.
   std::string open();
+  // The host's own speed in the same loop, in million instructions a second.
+  static double host_mips();
   // Runs the ring-0 loop; sets mips to million instructions a second.
   std::string measure(const std::atomic<bool> &cancelled, double &mips);
   // Goes on behind the loop, through exceptions and rings.

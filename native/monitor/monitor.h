@@ -86,6 +86,7 @@ enum {
 #define MSR_FS_BASE 0xc0000100u
 #define MSR_GS_BASE 0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
+#define MSR_X2APIC_EOI 0x80bu
 
 /* Leaves for the hypervisor; everything it needs stands in the vCPU area. */
 static inline void exit_to_hypervisor(struct vcpu_area *v, u64 reason) {

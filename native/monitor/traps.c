@@ -240,6 +240,8 @@ void trap_entry(struct regs *r) {
     int80(v, r);
   else if (r->vector < 32)
     exception(v, r);
+  else if (r->vector == KICK_VECTOR && DOMAIN->flags & DOMAIN_LAPIC)
+    wrmsr(MSR_X2APIC_EOI, 0);
   if (likely(!v->ptwr.active)) deliver_events(v, r);
   apply_pending(v);
 }

@@ -97,6 +97,7 @@ typedef long s64;
 
 /* domain_area.flags */
 #define DOMAIN_FAST_PATHS 1
+#define DOMAIN_LAPIC 2 /* interrupts come through an x2APIC, which waits for the end of each */
 
 /*
  * Page types: one u64 a frame, as Xen's type_info (xen/arch/x86/include/asm/mm.h) in little. The upper half

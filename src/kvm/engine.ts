@@ -23,7 +23,11 @@ export interface Engine {
   readonly name: EngineName;
   /** vCPUs that one machine can have. */
   readonly maxVcpus: number;
+  /** inject() goes through an x2APIC, to which the guest has to report the end of each interrupt. */
+  readonly lapic: boolean;
   createMachine(options: MachineOptions): Machine;
+  /** What its CPU has, where that is not the same on every host. */
+  cpuid?(): CpuidEntry[];
 }
 
 export interface MachineOptions {

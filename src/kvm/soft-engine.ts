@@ -41,6 +41,7 @@ export function requireSoftCpu(): NonNullable<Addon['SoftVcpu']> {
 export const softEngine: Engine = {
   name: 'soft',
   maxVcpus: 1,
+  lapic: false,
   createMachine: (options) => new SoftMachine(options),
 };
 

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { createLogger, type Logger } from '../../base/log.js';
 import {
+  type CpuidEntry,
   chooseEngine,
   decompress,
   type EngineChoice,
@@ -80,6 +81,7 @@ export class Machine implements Domain {
   pirqEoiMfn: number | undefined;
 
   readonly #engineMachine: EngineMachine;
+  readonly #hostCpuid: readonly CpuidEntry[] | undefined;
   #end: DomainEnd | undefined;
   /** System time at which the engine's timer comes. */
   #armed = Infinity;
@@ -133,6 +135,7 @@ export class Machine implements Domain {
     this.grants.seed(GNTTAB_RESERVED_CONSOLE, this.start.consolePfn);
     const error = this.pages.pinInitialTables(this.start.ptBase.gpa / PAGE);
     if (error !== 0) throw new Error(`the initial page tables do not validate: ${error}`);
+    this.#hostCpuid = this.choice.engine.cpuid?.();
     for (const vcpu of this.vcpus) this.#prepareVcpu(vcpu, config.fastPaths);
     this.#startFirstVcpu();
   }
@@ -293,7 +296,8 @@ export class Machine implements Domain {
   #writeDomainArea(hole: HoleEntries, fastPaths: boolean): void {
     const { area, frames } = this;
     const direct = (address: Gpa) => monitor.DIRECT_VA + BigInt(address);
-    area.setLow('flags', fastPaths ? monitor.DOMAIN_FAST_PATHS : 0);
+    const flags = fastPaths ? monitor.DOMAIN_FAST_PATHS : 0;
+    area.setLow('flags', this.choice.engine.lapic ? flags | monitor.DOMAIN_LAPIC : flags);
     area.setLow('nr_pages', frames.nrPages);
     area.setLow('total_pages', frames.totalPages);
     area.set('page_info', direct(frames.pageInfo));
@@ -340,7 +344,7 @@ export class Machine implements Domain {
     vcpu.area.set('vcpu_info', monitor.DIRECT_VA + BigInt(vcpu.vcpuInfo));
     vcpu.area.setLow('kernel_ss', monitor.SEL_SHOWN_KERNEL_SS);
     this.memory.writeU8(gpa(vcpu.vcpuInfo + UPCALL_MASK), 1);
-    vcpu.engine.setCpuid(guestCpuid(vcpu.id, this.vcpus.length));
+    vcpu.engine.setCpuid(guestCpuid(vcpu.id, this.vcpus.length, this.#hostCpuid));
   }
 
   /** Start of day, where another vCPU has VCPUOP_initialise. */

@@ -75,6 +75,7 @@ export const PENDING_INVLPG = 1 << 9;
 export const PENDING_XCR0 = 1 << 10;
 
 export const DOMAIN_FAST_PATHS = 1;
+export const DOMAIN_LAPIC = 2;
 
 export const PGT_none = 0;
 export const PGT_l1_page_table = 1;

@@ -55,12 +55,12 @@ describe('two posting threads', () => {
   // Each worker counts up its own slot before it posts, as a back end fills its ring before it notifies.
   const poster = `
     const { workerData } = require('node:worker_threads');
-    const { hooks, module, buffer, counters, first, rounds } = workerData;
+    const { hooks, module, buffer, counters, first, stop } = workerData;
     require('node:module').register(hooks);
     import(module).then(({ EventInbox }) => {
       const inbox = new EventInbox(buffer);
       const counts = new Int32Array(counters);
-      for (let i = 0; i < rounds; i++) {
+      for (let i = 0; !Atomics.load(stop, 0); i++) {
         const port = first + 2 * ((i * 37) % 2048);
         Atomics.add(counts, port, 1);
         inbox.post(port);
@@ -68,7 +68,8 @@ describe('two posting threads', () => {
     });
   `;
   it('lose nothing: after its last post every port has been drained once more', async () => {
-    const rounds = 100_000;
+    const visitsWanted = 20_000;
+    const stop = new Int32Array(new SharedArrayBuffer(4));
     const inbox = new EventInbox();
     const counters = new SharedArrayBuffer(4096 * 4);
     const counts = new Int32Array(counters);
@@ -84,19 +85,18 @@ describe('two posting threads', () => {
       (first) =>
         new Worker(poster, {
           eval: true,
-          workerData: { hooks, module, buffer: inbox.buffer, counters, first, rounds },
+          workerData: { hooks, module, buffer: inbox.buffer, counters, first, stop },
         }),
     );
     let running = workers.length;
     const ends = workers.map((worker) => once(worker, 'exit').then(() => running--));
     while (running > 0) {
       inbox.drain(visit);
+      if (visits > visitsWanted) Atomics.store(stop, 0, 1);
       await new Promise((resolve) => setImmediate(resolve));
     }
     expect(await Promise.all(ends)).toHaveLength(2);
     inbox.drain(visit);
-    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(2 * rounds);
     expect(seen).toEqual(counts);
-    expect(visits).toBeGreaterThan(4096);
   });
 });

@@ -1,0 +1,240 @@
+/** Real KVM: each vCPU in KVM_RUN, on a native thread of its own when there are several. */
+import { XennerError } from '../base/errors.js';
+import { loadAddon } from './addon.js';
+import { decodeExit, EXIT_OFFSET } from './api/exits.js';
+import { Kvm } from './api/kvm.js';
+import { EXIT_ERROR, type NativeKvmVcpuThreads } from './api/native.js';
+import type { KvmVcpu } from './api/vcpu.js';
+import type { KvmVm } from './api/vm.js';
+import type { CpuState } from './cpu-state.js';
+import {
+  type CpuidEntry,
+  type Engine,
+  type Machine,
+  type MachineOptions,
+  VCPU_EXIT,
+  type Vcpu,
+  type VcpuExit,
+} from './engine.js';
+import type { Gpa } from './guest-memory.js';
+import { clockSample } from './host-clock.js';
+import { getCpuState, setCpuState } from './kvm-state.js';
+import { KVM_CAP_SPLIT_IRQCHIP } from './uapi/caps.js';
+import { KVM_EXITS } from './uapi/exits.js';
+import { KVM_CPUID_FLAG_SIGNIFCANT_INDEX } from './uapi/vcpu.js';
+
+/** GSIs of an I/O APIC that nobody has. */
+const SPLIT_IRQCHIP_PINS = 24n;
+const MSI_ADDRESS = 0xfee00000n;
+const APIC_ID_SHIFT = 12n;
+const MSR_IA32_APICBASE = 0x1b;
+const APIC_BASE = 0xfee00000n;
+const APICBASE_BSP = 1n << 8n;
+const APICBASE_X2APIC = 3n << 10n;
+const MSR_X2APIC_SVR = 0x80f;
+const APIC_ENABLED_SPURIOUS_FF = 0x1ffn;
+/** Leaf 1, ecx: what KVM must be told for the monitor's sake. The monitor hides both. */
+const X2APIC_AND_TSC_DEADLINE = (1 << 21) | (1 << 24);
+/** VMX needs these on some hosts; far above any guest's memory, below 4 GiB's last pages. */
+const IDENTITY_MAP = 0xfeffc000;
+const TSS_ADDRESS = 0xfeffd000;
+/** In struct kvm_run. */
+const EXIT_REASON_OFFSET = 8;
+const PORT_OFFSET = EXIT_OFFSET + KVM_EXITS.KVM_EXIT_IO.fields.offsetof('port');
+
+export const kvmEngine: Engine = {
+  name: 'kvm',
+  maxVcpus: 1,
+  lapic: true,
+  createMachine: (options) => new KvmMachine(options),
+  cpuid: supportedCpuid,
+};
+
+function supportedCpuid(): CpuidEntry[] {
+  const kvm = new Kvm();
+  try {
+    return kvm.supportedCpuid().map(({ index, flags, ...entry }) => ({
+      ...entry,
+      index: flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX ? index : undefined,
+    }));
+  } finally {
+    kvm.close();
+  }
+}
+
+class KvmMachine implements Machine {
+  readonly #vm: KvmVm;
+  readonly #vcpus: KvmEngineVcpu[] = [];
+  readonly #threads: NativeKvmVcpuThreads;
+  readonly #exitPort: number;
+  readonly id: number;
+  readonly #created = new Set<number>();
+  #deadlineNs = Infinity;
+  #closed = false;
+
+  constructor({ memory, exitPort, nrVcpus }: MachineOptions) {
+    if (nrVcpus > kvmEngine.maxVcpus) {
+      throw new XennerError('EVCPU_LIMIT', `the KVM engine runs ${kvmEngine.maxVcpus} vCPU`);
+    }
+    this.#exitPort = exitPort;
+    const kvm = new Kvm();
+    try {
+      this.#vm = kvm.createVm();
+    } finally {
+      kvm.close();
+    }
+    try {
+      this.#vm.setIdentityMapAddr(IDENTITY_MAP);
+      this.#vm.setTssAddr(TSS_ADDRESS);
+      this.#vm.enableCap(KVM_CAP_SPLIT_IRQCHIP, SPLIT_IRQCHIP_PINS);
+      this.#vm.setMemory({ slot: 0, address: 0, memory });
+      for (let index = 0; index < nrVcpus; index++) {
+        this.#vcpus.push(new KvmEngineVcpu(this.#vm, this.#vm.createVcpu(index)));
+      }
+      this.#threads = new (loadAddon().KvmVcpuThreads)(this.#vcpus.map(({ kvm }) => kvm.native));
+      this.id = this.#threads.id;
+    } catch (error) {
+      this.#vm.close();
+      throw error;
+    }
+  }
+
+  createVcpu(index: number): Vcpu {
+    const vcpu = this.#vcpus[index];
+    if (this.#closed) throw new XennerError('EBADF', 'the machine is closed');
+    if (vcpu === undefined) {
+      throw new XennerError('EVCPU_LIMIT', `vCPU ${index}: this machine has ${this.#vcpus.length}`);
+    }
+    if (this.#created.has(index)) throw new XennerError('EEXIST', `vCPU ${index} exists already`);
+    this.#created.add(index);
+    return vcpu;
+  }
+
+  resume(vcpu: Vcpu): void {
+    this.#threads.resume(vcpu.index);
+  }
+
+  pause(): void {
+    throw new XennerError('ENOSYS', 'one vCPU has no other one to pause it');
+  }
+
+  wait(): Vcpu | undefined {
+    for (;;) {
+      const timeoutNs =
+        this.#deadlineNs === Infinity ? Infinity : Math.max(0, this.#deadlineNs - monotonicNs());
+      const index = this.#threads.wait(timeoutNs);
+      if (index < 0) {
+        if (monotonicNs() >= this.#deadlineNs) this.#deadlineNs = Infinity;
+        return undefined;
+      }
+      const vcpu = this.#vcpus[index]!;
+      if (vcpu.take(this.#exitPort, () => this.#threads.error(index))) return vcpu;
+      this.#threads.resume(index);
+    }
+  }
+
+  setTimer(deadlineNs: number): void {
+    if (this.#closed) throw new XennerError('EBADF', 'the machine is closed');
+    this.#deadlineNs = deadlineNs === 0 ? Infinity : deadlineNs;
+  }
+
+  /** The processor itself keeps instructions and memory the same. */
+  invalidate(_address: Gpa, _length: number): void {}
+
+  close(): void {
+    this.#closed = true;
+    this.#threads.close();
+    this.#vm.close();
+  }
+}
+
+function monotonicNs(): number {
+  return Number(clockSample().monotonicNs);
+}
+
+class KvmEngineVcpu implements Vcpu {
+  readonly index: number;
+  exit: VcpuExit = VCPU_EXIT.KICK;
+  lastError = '';
+  readonly #view: DataView;
+
+  constructor(
+    private readonly vm: KvmVm,
+    readonly kvm: KvmVcpu,
+  ) {
+    this.index = kvm.index;
+    this.#view = new DataView(kvm.native.page);
+  }
+
+  /** Takes KVM's exit. False if the machine's owner need not know of it and the vCPU goes on. */
+  take(exitPort: number, error: () => string): boolean {
+    // The one that counts, without an object for it.
+    const number = this.#view.getUint32(EXIT_REASON_OFFSET, true);
+    if (number === KVM_EXITS.KVM_EXIT_IO.number && this.#view.getUint16(PORT_OFFSET, true) === exitPort) {
+      this.exit = VCPU_EXIT.PORT;
+      return true;
+    }
+    if (number === EXIT_ERROR) return this.#failed(error());
+    const exit = decodeExit(this.kvm.page, this.#view, number);
+    switch (exit.reason) {
+      case 'KVM_EXIT_IO':
+        if (exit.direction === 'in') exit.data.fill(0xff);
+        return false;
+      case 'KVM_EXIT_MMIO':
+        // Beyond the guest's memory: reads are ones, writes are lost.
+        if (!exit.is_write) exit.data.fill(0xff);
+        return false;
+      case 'KVM_EXIT_INTR':
+      case 'KVM_EXIT_IOAPIC_EOI':
+        return false;
+      case 'KVM_EXIT_HLT':
+        this.exit = VCPU_EXIT.HLT;
+        return true;
+      case 'KVM_EXIT_SHUTDOWN':
+        this.exit = VCPU_EXIT.SHUTDOWN;
+        return true;
+      case 'KVM_EXIT_FAIL_ENTRY':
+        return this.#failed(
+          `it cannot enter the guest (0x${exit.hardware_entry_failure_reason.toString(16)})`,
+        );
+      case 'KVM_EXIT_INTERNAL_ERROR':
+        return this.#failed(`an internal error of KVM's (${exit.suberror})`);
+      default:
+        return this.#failed(`an exit that it does not know (${number})`);
+    }
+  }
+
+  #failed(why: string): true {
+    this.exit = VCPU_EXIT.ERROR;
+    this.lastError = why;
+    return true;
+  }
+
+  inject(vector: number): void {
+    this.vm.signalMsi(MSI_ADDRESS | (BigInt(this.index) << APIC_ID_SHIFT), vector);
+  }
+
+  getState(): CpuState {
+    return getCpuState(this.kvm);
+  }
+
+  setState(state: CpuState): void {
+    setCpuState(this.kvm, state);
+    const bsp = this.index === 0 ? APICBASE_BSP : 0n;
+    this.kvm.setMsrs([
+      { index: MSR_IA32_APICBASE, data: APIC_BASE | APICBASE_X2APIC | bsp },
+      { index: MSR_X2APIC_SVR, data: APIC_ENABLED_SPURIOUS_FF },
+    ]);
+  }
+
+  setCpuid(entries: readonly CpuidEntry[]): void {
+    this.kvm.setCpuid2(
+      entries.map(({ index, ...entry }) => ({
+        ...entry,
+        ...(entry.function === 1 && { ecx: (entry.ecx | X2APIC_AND_TSC_DEADLINE) >>> 0 }),
+        index: index ?? 0,
+        flags: index === undefined ? 0 : KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+      })),
+    );
+  }
+}
