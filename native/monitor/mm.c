@@ -305,6 +305,6 @@ s64 new_user_baseptr(struct vcpu_area *v, u64 mfn) {
   if (old) put_table(v, old, PGT_l4_page_table, 0);
   v->user_cr3 = mfn << 12;
   /* Without it there is no way to user mode: not by SYSRET either. */
-  if (!mfn) v->sysret_cs = 0;
+  if (!mfn) v->sysret_cs = SYSRET_NONE;
   return 0;
 }

@@ -95,6 +95,9 @@ typedef long s64;
 #define PENDING_INVLPG (1u << 9) /* invlpg_address only; PENDING_CR3 covers it */
 #define PENDING_XCR0 (1u << 10)
 
+/* vcpu_area.sysret_cs: no selector. 0 is one that an iret may name, to the kernel. */
+#define SYSRET_NONE 0xffffffff
+
 /* domain_area.flags */
 #define DOMAIN_FAST_PATHS 1
 #define DOMAIN_LAPIC 2 /* interrupts come through an x2APIC, which waits for the end of each */
@@ -183,7 +186,7 @@ struct vcpu_area {
   u64 id;
   u64 fast_paths; /* DOMAIN_FAST_PATHS, where the syscall stub can reach it */
   u64 iopl;
-  u64 sysret_cs; /* what SYSRET loads now; the hypervisor clears it when the GDT changes */
+  u64 sysret_cs; /* what SYSRET loads now; SYSRET_NONE when a descriptor has changed */
   u64 sysret_ss;
   u64 iobitmap; /* PHYSDEVOP_set_iobitmap: a guest linear address */
   u64 iobitmap_ports;

@@ -343,6 +343,7 @@ export class Machine implements Domain {
     vcpu.area.set('cr4', CR4_SHOWN);
     vcpu.area.set('vcpu_info', monitor.DIRECT_VA + BigInt(vcpu.vcpuInfo));
     vcpu.area.setLow('kernel_ss', monitor.SEL_SHOWN_KERNEL_SS);
+    vcpu.area.setLow('sysret_cs', monitor.SYSRET_NONE);
     this.memory.writeU8(gpa(vcpu.vcpuInfo + UPCALL_MASK), 1);
     vcpu.engine.setCpuid(guestCpuid(vcpu.id, this.vcpus.length, this.#hostCpuid));
   }

@@ -1,8 +1,10 @@
 /** do_update_descriptor (xen/arch/x86/pv/descriptor-tables.c). */
+import { gpa } from '../../kvm/guest-memory.js';
 import { EINVAL } from '../abi/errno.js';
 import { __HYPERVISOR_update_descriptor } from '../abi/xen.js';
 import type { Vcpu } from '../domain/vcpu.js';
 import { descriptorAllowed } from '../mm/descriptors.js';
+import { forgetSysret } from '../mm/gdt.js';
 import { PGT_none, PGT_seg_desc_page, PGT_writable_page } from '../monitor/vcpu-area.js';
 import type { Hypercall } from './call.js';
 
@@ -18,6 +20,8 @@ function updateDescriptor(vcpu: Vcpu, address: bigint, value: bigint): number {
   const type = pages.typeOf(mfn);
   if (type !== PGT_none && type !== PGT_writable_page && type !== PGT_seg_desc_page) return -EINVAL;
   pages.frames.storeEntry(mfn, Number((address % PAGE) / 8n), words[0]!, words[1]!);
+  if (type === PGT_seg_desc_page) vcpu.domain.vcpus.forEach(forgetSysret);
+  else vcpu.domain.codeWritten(gpa(Number(address)), 8);
   return 0;
 }
 

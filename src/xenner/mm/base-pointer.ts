@@ -1,6 +1,6 @@
 /** The L4s that a vCPU runs on: new_guest_cr3 and MMUEXT_NEW_USER_BASEPTR (xen/arch/x86/mm.c). */
 import type { Vcpu } from '../domain/vcpu.js';
-import { PENDING_CR3, PGT_l4_page_table } from '../monitor/vcpu-area.js';
+import { PENDING_CR3, PGT_l4_page_table, SYSRET_NONE } from '../monitor/vcpu-area.js';
 import { destroyLdt } from './ldt.js';
 
 const PAGE = 4096;
@@ -36,6 +36,6 @@ export function newUserBaseptr(vcpu: Vcpu, mfn: number): number {
   if (old !== 0) pages.putPageType(vcpu, old, PGT_l4_page_table);
   vcpu.area.set('user_cr3', BigInt(mfn * PAGE));
   // Without it there is no way to user mode: not by SYSRET either.
-  if (mfn === 0) vcpu.area.setLow('sysret_cs', 0);
+  if (mfn === 0) vcpu.area.setLow('sysret_cs', SYSRET_NONE);
   return 0;
 }

@@ -3,7 +3,7 @@ import { type Gpa, gpa } from '../../kvm/guest-memory.js';
 import { EINVAL } from '../abi/errno.js';
 import type { Vcpu } from '../domain/vcpu.js';
 import { GDT_PAGES, RESERVED_GDT_PAGE } from '../monitor/frames.js';
-import { PENDING_CR3, PGT_seg_desc_page } from '../monitor/vcpu-area.js';
+import { PENDING_CR3, PGT_seg_desc_page, SYSRET_NONE } from '../monitor/vcpu-area.js';
 import { FIRST_RESERVED_GDT_ENTRY } from './descriptors.js';
 import { entryMfn, NR_ENTRIES } from './entry.js';
 
@@ -48,7 +48,11 @@ export function setGdt(vcpu: Vcpu, frames: readonly number[], entries: number): 
   for (const [slot, mfn] of used.entries())
     memory.writeU64(slotAt(vcpu, slot), BigInt(mfn * PAGE) | GDT_ENTRY);
   vcpu.addPending(PENDING_CR3);
-  // The monitor looks again at what SYSRET may load.
-  vcpu.area.setLow('sysret_cs', 0);
+  forgetSysret(vcpu);
   return 0;
+}
+
+/** A descriptor is another one: the monitor has to look again at what SYSRET may stand for. */
+export function forgetSysret(vcpu: Vcpu): void {
+  vcpu.area.setLow('sysret_cs', SYSRET_NONE);
 }

@@ -74,6 +74,8 @@ export const PENDING_LDT = 1 << 8;
 export const PENDING_INVLPG = 1 << 9;
 export const PENDING_XCR0 = 1 << 10;
 
+export const SYSRET_NONE = 0xffffffff;
+
 export const DOMAIN_FAST_PATHS = 1;
 export const DOMAIN_LAPIC = 2;
 

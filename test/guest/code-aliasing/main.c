@@ -94,6 +94,9 @@ void test_main(void) {
   say("GNTTABOP_copy", va);
   put_code(page, 0xbb);
   say("written through the kernel's mapping again", va);
+  /* push $0x4c; pop %rax; ret: a descriptor that is not present */
+  must("update_descriptor", HYPERVISOR_update_descriptor(machine_of(page), 0xc3584c6a));
+  say("update_descriptor", va);
 
   /* Code that rewrites an instruction just ahead of itself: 3 bytes on, within one block. */
   static const uint8_t ahead[] = {0xc6, 0x05, 0x01, 0x00, 0x00,

@@ -24,6 +24,9 @@ static void run(const char *name, unsigned cs, unsigned ss) {
                          .rsp = USER_STACK_TOP - 8,
                          .ss = ss};
   struct regs r;
+  /* All that SYSRET could bring back as well. */
+  context.rcx = context.rip;
+  context.r11 = context.rflags;
   catch_iret(&context, 0, &r);
   if (trap_has_error_code(r.vec))
     print("%s: %s[%lx] +%ld cs %x ss %lx", name, trap_name(r.vec), r.err, (long)(r.rip - context.rip), r.cs,
@@ -43,6 +46,23 @@ static void fill(uint64_t *t) {
   t[6] = CONFORMING;
 }
 
+static void update(uint64_t *descriptor, uint64_t value) {
+  must("update_descriptor", HYPERVISOR_update_descriptor(machine_of(descriptor), value));
+}
+
+/* Data and code as SYSRET has them: what iret may load is what the GDT says at the time. */
+static void change(uint64_t *gdt) {
+  update(&gdt[10], DATA3);
+  update(&gdt[11], CODE64);
+  run("GDT, neighbours", GDT(11), GDT(10));
+  update(&gdt[11], CODE64 & ~ABSENT);
+  run("GDT, cs not present any more", GDT(11), GDT(10));
+  update(&gdt[11], CODE64);
+  run("GDT, cs present again", GDT(11), GDT(10));
+  update(&gdt[10], READ_ONLY);
+  run("GDT, ss read-only from now on", GDT(11), GDT(10));
+}
+
 void test_main(void) {
   uint64_t *gdt = page_alloc();
   fill(gdt);
@@ -57,6 +77,7 @@ void test_main(void) {
   run("GDT, cs of RPL 3 for the kernel", 0xe063, GDT(2));
   run("GDT, ss of RPL 0", GDT(1), GDT(2) & ~3u);
   run("no LDT", LDT(1), GDT(2));
+  change(gdt);
 
   fill(table);
   fill(table + 512);
