@@ -1,9 +1,17 @@
-// RAM of one guest: a memfd mapped once per process, shared by handles in any number of threads.
+// RAM of one guest: mapped once per process, shared by handles in any number of threads.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <napi.h>
+
+// How the host provides it. All of it is of one kind.
+struct GuestMemoryBacking {
+  uint8_t page_shift = 12;  // 21 or 30: pages of that size that the host has set aside, or none at all
+  bool transparent = false; // pages of 2 MiB where the host can find them
+  bool mergeable = false;   // equal pages of several guests become one (KSM)
+  int numa_node = -1;       // pages of that node only; -1: wherever
+};
 
 // The mapping itself. Lives as long as a handle, a vCPU or an ArrayBuffer refers to it.
 class GuestMapping {
@@ -12,7 +20,8 @@ public:
   static constexpr uint64_t kPageBytes = 4096;
 
   // Returns nullptr with errno set, and the failed call's name in *failed.
-  static std::shared_ptr<GuestMapping> create(uint64_t bytes, const char **failed);
+  static std::shared_ptr<GuestMapping> create(uint64_t bytes, const GuestMemoryBacking &backing,
+                                              const char **failed);
   // The mapping of an open handle, or nullptr.
   static std::shared_ptr<GuestMapping> find(uint32_t id);
 
@@ -31,7 +40,7 @@ public:
 private:
   GuestMapping(uint32_t id, int fd, uint8_t *base, uint64_t bytes);
 
-  const int fd_;
+  const int fd_;         // -1: private memory
   uint32_t handles_ = 0; // under the registry's lock
 };
 
@@ -48,6 +57,7 @@ private:
   static constexpr uint64_t kMaxViewBytes = 1ull << 30;
 
   static Napi::Value attach(const Napi::CallbackInfo &info);
+  static GuestMemoryBacking backing_argument(const Napi::CallbackInfo &info);
   Napi::Value id(const Napi::CallbackInfo &info);
   Napi::Value bytes(const Napi::CallbackInfo &info);
   Napi::Value view(const Napi::CallbackInfo &info);

@@ -4,7 +4,7 @@ import { XennerError } from '../base/errors.js';
 import { builtFile } from '../base/paths.js';
 import type { KvmAddon } from './api/native.js';
 
-/** RAM of one guest: a memfd, mapped once per process, shared by every thread that attaches to its `id`. */
+/** RAM of one guest: mapped once per process, shared by every thread that attaches to its `id`. */
 export interface NativeGuestMemory {
   readonly id: number;
   /** Size in bytes; a multiple of 4096. */
@@ -60,6 +60,14 @@ export interface NativeKvmProbe {
 export interface Addon extends KvmAddon {
   GuestMemory: {
     new (bytes: number): NativeGuestMemory;
+    /** pageShift 12, 21 or 30 (hugetlb); transparent, mergeable 0 or 1; nodePlus1: a NUMA node + 1, or 0 for any. */
+    new (
+      bytes: number,
+      pageShift: number,
+      transparent: number,
+      mergeable: number,
+      nodePlus1: number,
+    ): NativeGuestMemory;
     /** Another thread's handle on the same memory. Throws ENOENT for an unknown or closed id. */
     attach(id: number): NativeGuestMemory;
   };

@@ -3,6 +3,7 @@
  * thread that attaches sees the same bytes at once.
  */
 import { loadAddon, type NativeGuestMemory } from './addon.js';
+import { allocateGuestMemory, type GuestMemoryOptions } from './guest-memory-backing.js';
 
 /** A guest-physical address, in bytes. Any number may be tried: every accessor checks it. */
 export type Gpa = number & { readonly __brand: 'Gpa' };
@@ -68,9 +69,12 @@ export class GuestMemory {
     }
   }
 
-  /** New memory, all zeros. `bytes` is a multiple of 4096, at most 17 GiB; pages are taken from the host when touched. */
-  static create(bytes: number): GuestMemory {
-    return new GuestMemory(new (loadAddon().GuestMemory)(bytes));
+  /**
+   * New memory, all zeros. `bytes` is a multiple of 4096, or of the huge pages' size, at most 17 GiB; pages are taken from
+   * the host when touched. Throws XennerError when the host has not what the options ask for.
+   */
+  static create(bytes: number, options: GuestMemoryOptions = {}): GuestMemory {
+    return new GuestMemory(allocateGuestMemory(bytes, options));
   }
 
   /** The memory that another thread opened under this id. */
