@@ -30,6 +30,7 @@ void KvmVcpuThreads::init(Napi::Env env, Napi::Object exports) {
                                                 PropertyDescriptor(wait),
                                                 InstanceAccessor<&KvmVcpuThreads::id>("id"),
                                                 InstanceMethod<&KvmVcpuThreads::resume>("resume"),
+                                                InstanceMethod<&KvmVcpuThreads::set_timer>("setTimer"),
                                                 InstanceMethod<&KvmVcpuThreads::error>("error"),
                                                 InstanceMethod<&KvmVcpuThreads::close>("close"),
                                             }));
@@ -52,8 +53,9 @@ KvmVcpuThreads::KvmVcpuThreads(const Napi::CallbackInfo &info)
       members_[i].runner = std::make_unique<KvmVcpuRunner>(
           members_[i].vcpu, [this, i](KvmVcpuCore::Outcome outcome) { exited(i, outcome); });
   else
-    timer_ = std::make_unique<VcpuTimer>([this] { interrupt(); });
+    time_out_ = std::make_unique<VcpuTimer>([this] { interrupt(); });
   kick_ = VcpuKick::create([this] { interrupt(); });
+  timer_ = std::make_unique<VcpuTimer>([kick = kick_] { kick->kick(); });
   // The threads must be gone before the environment is.
   napi_add_env_cleanup_hook(env, on_environment_exit, this);
 }
@@ -74,7 +76,7 @@ void KvmVcpuThreads::exited(size_t index, KvmVcpuCore::Outcome outcome) {
 
 // Makes wait() look again, on any thread.
 void KvmVcpuThreads::interrupt() {
-  if (timer_) {
+  if (time_out_) {
     leave_ = true;
     members_[0].vcpu->interrupt();
   }
@@ -105,7 +107,7 @@ int KvmVcpuThreads::report(size_t index, const KvmVcpuCore::Outcome &outcome) {
 }
 
 int KvmVcpuThreads::wait_until(uint64_t deadline_ns) {
-  return timer_ ? run_here(deadline_ns) : wait_for_threads(deadline_ns);
+  return time_out_ ? run_here(deadline_ns) : wait_for_threads(deadline_ns);
 }
 
 int KvmVcpuThreads::wait_for_threads(uint64_t deadline_ns) {
@@ -142,7 +144,7 @@ int KvmVcpuThreads::run_here(uint64_t deadline_ns) {
     if (deadline_ns != UINT64_MAX)
       if (int error = timer_->arm(deadline_ns, &failed)) return report(0, {KvmVcpuCore::End::kError, error});
     KvmVcpuCore::Outcome outcome = member.vcpu->run(&leave_);
-    if (deadline_ns != UINT64_MAX) timer_->arm(0, &failed);
+    if (deadline_ns != UINT64_MAX) time_out_->arm(0, &failed);
     if (outcome.end != KvmVcpuCore::End::kStopped) return report(0, outcome);
   }
 }
@@ -206,6 +208,17 @@ void KvmVcpuThreads::resume(const Napi::CallbackInfo &info) {
   if (!error.empty()) throw_argument(info.Env(), error);
 }
 
+// A number of nanoseconds, capped at 292 years: sums must not wrap.
+void KvmVcpuThreads::set_timer(const Napi::CallbackInfo &info) {
+  Napi::Env env = info.Env();
+  if (!kick_) throw_code(env, "EBADF", "the vCPUs' threads are closed");
+  double deadline = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : NAN;
+  if (!(deadline >= 0)) throw_argument(env, "deadlineNs must be a number of nanoseconds, 0 or more");
+  const char *failed = nullptr;
+  int error = timer_->arm(uint64_t(std::fmin(deadline, 9.2e18)), &failed);
+  if (error) throw_errno(env, error, failed);
+}
+
 Napi::Value KvmVcpuThreads::error(const Napi::CallbackInfo &info) {
   size_t index = size_t(integer_argument(info, 0, "index", members_.size() - 1));
   return Napi::String::New(info.Env(), members_[index].error);
@@ -217,10 +230,11 @@ void KvmVcpuThreads::close(const Napi::CallbackInfo &) {
 
 void KvmVcpuThreads::release() {
   if (!kick_) return;
-  // First those who call interrupt(), then the threads.
+  // First those who kick and interrupt, then the threads.
+  timer_.reset();
   kick_->close();
   kick_.reset();
-  if (timer_) timer_->close();
+  time_out_.reset();
   for (Member &member : members_)
     member.runner.reset();
   napi_remove_env_cleanup_hook(env_, on_environment_exit, this);

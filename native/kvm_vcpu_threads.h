@@ -45,6 +45,7 @@ private:
   static napi_value wait_raw(napi_env env, napi_callback_info info);
   Napi::Value id(const Napi::CallbackInfo &info);
   void resume(const Napi::CallbackInfo &info);
+  void set_timer(const Napi::CallbackInfo &info);
   Napi::Value error(const Napi::CallbackInfo &info);
   void close(const Napi::CallbackInfo &info);
 
@@ -64,9 +65,10 @@ private:
   napi_env env_;
   std::vector<Member> members_;
   std::shared_ptr<VcpuKick> kick_; // of the one that waits; null: closed
-  // Of one vCPU alone, which runs on the waiting thread itself.
-  std::atomic<bool> leave_{false};
   std::unique_ptr<VcpuTimer> timer_;
+  // Of one vCPU alone, which runs on the waiting thread itself; the timer ends a wait() with a time-out.
+  std::atomic<bool> leave_{false};
+  std::unique_ptr<VcpuTimer> time_out_;
   // Of several.
   std::mutex lock_;
   std::condition_variable changed_;

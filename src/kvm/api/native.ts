@@ -153,6 +153,8 @@ export interface NativeKvmVcpuThreads {
   wait(timeoutNs: number): number;
   /** resume(index), then wait(Infinity), in one call. */
   run(index: number): number;
+  /** Kicks once when CLOCK_MONOTONIC reaches deadlineNs; 0 disarms. One deadline at a time. */
+  setTimer(deadlineNs: number): void;
   /** Why KVM_RUN failed for a vCPU with EXIT_ERROR. */
   error(index: number): string;
   /** Ends the threads; the vCPUs stay open. Idempotent. */
