@@ -18,7 +18,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kTimeLimit{3000};
 constexpr std::chrono::milliseconds kStopLimit{1000};
-// A guest whose loop is this much slower than the host's own is interpreted, and better off with the software CPU.
+// A guest whose loop is this much slower than the host's own is interpreted, and better off with the software
+// CPU.
 constexpr double kInterpretedFactor = 20;
 
 struct ProbeResult {

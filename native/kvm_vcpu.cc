@@ -64,7 +64,7 @@ KvmVcpuCore &KvmVcpu::open(Napi::Env env) const {
 int KvmVcpu::call(Napi::Env env, const char *name, unsigned long request, void *argument) const {
   KvmVcpuCore &core = open(env);
   KvmVcpuCore::Use use(core);
-  if (use.running) throw_code(env, "EBUSY", std::string(name) + ": vCPU is running");
+  if (use.running || runs()) throw_code(env, "EBUSY", std::string(name) + ": vCPU is running");
   if (use.fd < 0) throw_code(env, "EBADF", "vCPU is closed");
   int result = ioctl(use.fd, request, argument);
   if (result < 0) throw_errno(env, errno, name);
@@ -80,8 +80,13 @@ napi_value KvmVcpu::run_raw(napi_env env, napi_callback_info info) {
     return nullptr;
   }
   // A reference of its own: the machine may be closed by another thread meanwhile.
-  std::shared_ptr<KvmVcpuCore> core = static_cast<KvmVcpu *>(unwrapped)->core_;
-  KvmVcpuCore::Outcome outcome = core ? core->run() : KvmVcpuCore::Outcome{KvmVcpuCore::End::kClosed};
+  auto *vcpu = static_cast<KvmVcpu *>(unwrapped);
+  std::shared_ptr<KvmVcpuCore> core = vcpu->core_;
+  KvmVcpuCore::Outcome outcome = {KvmVcpuCore::End::kClosed};
+  if (core && vcpu->runs())
+    outcome = {KvmVcpuCore::End::kRunning};
+  else if (core)
+    outcome = core->run();
   if (kvm_run_failed(outcome)) {
     kvm_run_error(env, outcome).ThrowAsJavaScriptException();
     return nullptr;
@@ -110,13 +115,14 @@ Napi::Value KvmVcpu::run_async(const Napi::CallbackInfo &info) {
   Napi::Env env = info.Env();
   open(env);
   if (!async_) async_ = std::make_unique<KvmVcpuAsync>(env, core_);
-  if (async_->pending()) throw_code(env, "EBUSY", "KVM_RUN: vCPU is running");
+  if (runs()) throw_code(env, "EBUSY", "KVM_RUN: vCPU is running");
   return async_->run(info.This().As<Napi::Object>());
 }
 
 // What an exit's I/O has been answered with is taken, and nothing else is executed.
 Napi::Value KvmVcpu::complete_io(const Napi::CallbackInfo &info) {
   open(info.Env());
+  if (runs()) throw_code(info.Env(), "EBUSY", "KVM_RUN: vCPU is running");
   const std::atomic<bool> stop{true};
   KvmVcpuCore::Outcome outcome = core_->run(&stop);
   if (kvm_run_failed(outcome)) throw kvm_run_error(info.Env(), outcome);

@@ -41,6 +41,8 @@ private:
 
   static void add_state_methods(std::vector<PropertyDescriptor> &methods);
   KvmVcpuCore &open(Napi::Env env) const;
+  // From runAsync() until its promise is settled, whatever its thread has come to.
+  bool runs() const { return async_ && async_->pending(); }
   // ioctl() that throws EBADF when the vCPU is closed, EBUSY while it runs, and errno with the ioctl's name.
   int call(Napi::Env env, const char *name, unsigned long request, void *argument) const;
   size_t xsave_bytes(Napi::Env env) const;

@@ -49,6 +49,7 @@ void KvmVcpuRunner::stop() {
     stopping_ = true;
     changed_.notify_one();
   }
-  vcpu_->interrupt();
+  // A closed one comes out by itself, and its page is nobody's any more.
+  if (!vcpu_->is_closed()) vcpu_->interrupt();
   thread_.join();
 }

@@ -142,7 +142,8 @@ int KvmVcpuThreads::run_here(uint64_t deadline_ns) {
     }
     const char *failed = nullptr;
     if (deadline_ns != UINT64_MAX)
-      if (int error = timer_->arm(deadline_ns, &failed)) return report(0, {KvmVcpuCore::End::kError, error});
+      if (int error = time_out_->arm(deadline_ns, &failed))
+        return report(0, {KvmVcpuCore::End::kError, error});
     KvmVcpuCore::Outcome outcome = member.vcpu->run(&leave_);
     if (deadline_ns != UINT64_MAX) time_out_->arm(0, &failed);
     if (outcome.end != KvmVcpuCore::End::kStopped) return report(0, outcome);

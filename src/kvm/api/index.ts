@@ -5,6 +5,7 @@
 export { XennerError } from '../../base/errors.js';
 export { kick as kickVcpu } from '../engine.js';
 export { type Gpa, GuestMemory, GuestMemoryError, gpa } from '../guest-memory.js';
+export type { GuestMemoryOptions } from '../guest-memory-backing.js';
 export * from '../uapi/caps.js';
 export * from '../uapi/exits.js';
 export * from '../uapi/regs.js';

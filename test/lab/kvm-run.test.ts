@@ -1,0 +1,195 @@
+/** KVM runs guests: every way in and out, on any KVM there is. */
+import { readFileSync } from 'node:fs';
+import { beforeEach, describe, expect, it } from 'vitest';
+import * as kvm from '../../src/kvm/api/index.js';
+import { gpa } from '../../src/kvm/index.js';
+import { addonWorker, endOf, messageOf } from '../native/addon-worker.js';
+import { CODE, Guest, HLT, noKvm, noRealKvm, OUT_FOREVER, SPIN } from './kvm-guest.js';
+
+const reason = noKvm();
+const notReal = noRealKvm();
+beforeEach(({ skip }) => skip(reason !== undefined, reason));
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const code = (name: string) => expect.objectContaining({ code: name });
+
+describe('exits', () => {
+  it('KVM_EXIT_IO: what the guest writes, and what it reads is what was answered', () => {
+    const { vcpu } = new Guest('b0 5a e6 10 ed ef f4'); // mov; out %al, $16; in %dx, %ax; out %ax, %dx; hlt
+    vcpu.setRegs({ rdx: 0x1234n });
+    expect(vcpu.run()).toMatchObject({ direction: 'out', size: 1, port: 0x10, count: 1 });
+    const input = vcpu.run();
+    expect(input).toMatchObject({ reason: 'KVM_EXIT_IO', direction: 'in', size: 2, port: 0x1234 });
+    if (input.reason === 'KVM_EXIT_IO') input.data.set([0xcd, 0xab]);
+    const output = vcpu.run();
+    expect(output.reason === 'KVM_EXIT_IO' && [...output.data]).toEqual([0xcd, 0xab]);
+    expect(vcpu.run()).toEqual({ reason: 'KVM_EXIT_HLT' });
+  });
+
+  it('KVM_EXIT_MMIO: a read and a write where no memory is', () => {
+    // mov $0xf000, %ax; mov %ax, %ds; incw 0x8000: linear 0xf8000
+    const { vcpu } = new Guest('b8 00f0 8ed8 ff06 0080 f4');
+    const read = vcpu.run();
+    expect(read).toMatchObject({ reason: 'KVM_EXIT_MMIO', phys_addr: 0xf8000n, is_write: false });
+    if (read.reason === 'KVM_EXIT_MMIO') read.data.set([0xff, 0x01]);
+    const write = vcpu.run();
+    expect(write).toMatchObject({ phys_addr: 0xf8000n, is_write: true });
+    expect(write.reason === 'KVM_EXIT_MMIO' && [...write.data]).toEqual([0x00, 0x02]);
+    expect(vcpu.run().reason).toBe('KVM_EXIT_HLT');
+  });
+
+  it('KVM_EXIT_SHUTDOWN: a triple fault', ({ skip }) => {
+    skip(notReal !== undefined, notReal);
+    const { vcpu } = new Guest('0f01 1e 0070 cd03'); // lidt 0x7000 (limit 0); int $3
+    expect(vcpu.run().reason).toBe('KVM_EXIT_SHUTDOWN');
+  });
+
+  it('completeIo(): the instruction is done, no other begins', () => {
+    const { vcpu } = new Guest('e4 10 b0 00 f4'); // in $16, %al; mov $0, %al; hlt
+    const input = vcpu.run();
+    if (input.reason === 'KVM_EXIT_IO') input.data[0] = 0x77;
+    expect(vcpu.completeIo()).toEqual({ reason: 'KVM_EXIT_INTR' });
+    expect(vcpu.getRegs()).toMatchObject({ rip: BigInt(CODE + 2), rax: 0x77n });
+    expect(vcpu.run().reason).toBe('KVM_EXIT_HLT');
+  });
+
+  it('runAsync() gives the same exits, and the event loop goes on meanwhile', async () => {
+    const { vcpu } = new Guest(`${SPIN} ${HLT}`);
+    let turns = 0;
+    const timer = setInterval(() => turns++, 5);
+    const exit = vcpu.runAsync();
+    await sleep(100);
+    expect(turns).toBeGreaterThan(2);
+    clearInterval(timer);
+    expect(() => vcpu.run()).toThrow(code('EBUSY'));
+    await expect(vcpu.runAsync()).rejects.toThrow(code('EBUSY'));
+    kvm.kickVcpu(vcpu.id);
+    expect(await exit).toEqual({ reason: 'KVM_EXIT_INTR' });
+    vcpu.setRegs({ rip: BigInt(CODE + 2) });
+    expect(await vcpu.runAsync()).toEqual({ reason: 'KVM_EXIT_HLT' });
+  });
+});
+
+describe('kicks', () => {
+  it('before a run end it at once, and are one kick together', () => {
+    const { vcpu } = new Guest(HLT);
+    kvm.kickVcpu(vcpu.id);
+    kvm.kickVcpu(vcpu.id);
+    expect(vcpu.run().reason).toBe('KVM_EXIT_INTR');
+    expect(vcpu.run().reason).toBe('KVM_EXIT_HLT');
+  });
+
+  it.each([
+    ['a spinning guest', SPIN],
+    ['a guest that exits all the time', OUT_FOREVER],
+  ])('are never lost: %s', async (_, hex) => {
+    const { vcpu } = new Guest(hex);
+    // All signals blocked but the kick's, which cannot be.
+    vcpu.setSignalMask(2n ** 64n - 1n);
+    const shared = new Int32Array(new SharedArrayBuffer(8));
+    const rounds = 300;
+    const source = `
+      const { id, shared, rounds } = workerData;
+      parentPort.postMessage('ready');
+      for (let i = 1; i <= rounds; i++) {
+        while (Atomics.load(shared, 0) !== i) Atomics.wait(shared, 0, i - 1, 1);
+        for (let spin = (i * 7919) % 20000; spin > 0; spin--);
+        addon.kickVcpu(id);
+      }`;
+    const worker = addonWorker(source, { id: vcpu.id, shared, rounds });
+    await messageOf(worker);
+    for (let i = 1; i <= rounds; i++) {
+      Atomics.store(shared, 0, i);
+      Atomics.notify(shared, 0);
+      while (vcpu.run().reason !== 'KVM_EXIT_INTR');
+    }
+    await endOf(worker);
+  });
+
+  it('of ids that are gone do nothing', () => {
+    const { vcpu } = new Guest(HLT);
+    vcpu.close();
+    kvm.kickVcpu(vcpu.id);
+  });
+});
+
+describe('close', () => {
+  it('of a vCPU rejects its run with EBADF, and its page is zeros', async () => {
+    const { vcpu } = new Guest(SPIN);
+    const exit = vcpu.runAsync();
+    await sleep(20);
+    vcpu.close();
+    vcpu.close();
+    await expect(exit).rejects.toThrow(code('EBADF'));
+    expect(vcpu.page.every((byte) => byte === 0)).toBe(true);
+  });
+
+  it('of the machine pulls a vCPU out that another thread runs', async () => {
+    const { vm } = new Guest(HLT);
+    const source = `
+      const vm = addon.KvmVm.attach(workerData.id);
+      const vcpu = vm.createVcpu(1);
+      const sregs = new Uint8Array(312), regs = new Uint8Array(144);
+      vcpu.getSregs(sregs);
+      sregs.fill(0, 0, 8); sregs.fill(0, 12, 14);
+      vcpu.setSregs(sregs);
+      new DataView(regs.buffer).setBigUint64(128, 0x1100n, true); new DataView(regs.buffer).setBigUint64(136, 2n, true);
+      vcpu.setRegs(regs);
+      parentPort.postMessage('running');
+      try { for (;;) vcpu.run(); } catch (error) { parentPort.postMessage(error.code); }
+      vcpu.close(); vm.close();`;
+    const worker = addonWorker(source, { id: vm.id });
+    await messageOf(worker);
+    const answer = messageOf(worker);
+    await sleep(50);
+    vm.close();
+    expect(await answer).toBe('EBADF');
+    await endOf(worker);
+  });
+
+  it('in any order leaves no descriptor and no mapping', () => {
+    const look = () => readFileSync('/proc/self/maps', 'utf8').match(/anon_inode:kvm-vcpu/g)?.length ?? 0;
+    const before = look();
+    const orders = [
+      ['memory', 'vm', 'vcpu'],
+      ['vcpu', 'vm', 'memory'],
+      ['vm', 'memory', 'vcpu'],
+      ['memory', 'vcpu', 'vm'],
+    ] as const;
+    for (const order of orders) {
+      const guest = new Guest(HLT);
+      for (const part of order) {
+        guest[part].close();
+        guest[part].close();
+      }
+    }
+    expect(look()).toBe(before);
+  });
+
+  it('of the memory leaves the guest running in it', () => {
+    const { vcpu, memory } = new Guest(OUT_FOREVER);
+    memory.close();
+    expect(vcpu.run().reason).toBe('KVM_EXIT_IO');
+  });
+});
+
+describe('memory slots', () => {
+  it('log which pages were written to', () => {
+    // mov %al, 0x5000; hlt; mov %al, 0x7000; hlt
+    const guest = new Guest('a2 0050 f4 a2 0070 f4');
+    guest.vm.deleteMemory(0);
+    guest.vm.setMemory({ slot: 3, address: 0, memory: guest.memory, logDirtyPages: true });
+    guest.vcpu.run();
+    expect([...guest.vm.getDirtyLog(3).subarray(0, 2)]).toEqual([1 << 5, 0]);
+    guest.vcpu.run();
+    expect([...guest.vm.getDirtyLog(3).subarray(0, 2)]).toEqual([1 << 7, 0]);
+  });
+
+  it('that are read-only turn writes into exits', () => {
+    const guest = new Guest('a2 0050 f4');
+    guest.vm.deleteMemory(0);
+    guest.vm.setMemory({ slot: 0, address: 0, memory: guest.memory, readonly: true });
+    expect(guest.vcpu.run()).toMatchObject({ reason: 'KVM_EXIT_MMIO', phys_addr: 0x5000n, is_write: true });
+    expect(guest.memory.readU8(gpa(0x5000))).toBe(0);
+  });
+});
