@@ -14,9 +14,9 @@ function packageRoot(): string {
   return root;
 }
 
-/** A file that native/ was built to, by its name. */
+/** A file that native/ was built to, by its name. XENNER_BUILT names another build's folder (scripts/sanitize.sh). */
 export function builtFile(name: string): string {
-  return join(packageRoot(), 'build/Release', name);
+  return join(process.env.XENNER_BUILT ?? join(packageRoot(), 'build/Release'), name);
 }
 
 /** A compiled entry point below dist/: `worker.js`. */

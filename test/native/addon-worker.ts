@@ -1,10 +1,10 @@
 /** Threads and child processes that load the addon themselves. Plain JavaScript: they run outside vitest. */
 import { execFile } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
+import { builtFile } from '../../src/base/paths.js';
 
-const addonPath = fileURLToPath(new URL('../../build/Release/xenner.node', import.meta.url));
+const addonPath = builtFile('xenner.node');
 const prelude = `
   const { parentPort, workerData, Worker } = require('node:worker_threads');
   const addon = require(${JSON.stringify(addonPath)});
