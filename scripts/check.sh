@@ -9,7 +9,7 @@ step "$LOGS/biome.log" 'biome' "$bin/biome" check .
 step "$LOGS/tsc.log" 'tsc' "$bin/tsc" -p test/tsconfig.json
 step "$LOGS/clang-format.log" 'clang-format' bash scripts/clang-format.sh --dry-run -Werror
 if command -v shellcheck >/dev/null; then
-  step "$LOGS/shellcheck.log" 'shellcheck' shellcheck scripts/*.sh scripts/lib/*.sh images/*.sh images/init test/lab/*.sh test/oracle/*.sh .ci/run
+  step "$LOGS/shellcheck.log" 'shellcheck' shellcheck scripts/*.sh scripts/lib/*.sh images/*.sh images/init test/lab/*.sh test/lab/peers/*.sh test/oracle/*.sh .ci/run
 else
   say 'shellcheck: skipped: not installed'
 fi

@@ -12,6 +12,4 @@
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
-pieces=$(bash "$ROOT/test/lab/fetch.sh") || exit 125
-mapfile -t pieces <<<"$pieces"
-exec node "$ROOT/test/lab/main.mjs" "${pieces[@]}" "$@"
+exec node "$ROOT/test/lab/main.mjs" "$@"

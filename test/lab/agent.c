@@ -3,12 +3,22 @@
  * virtio-serial ports. One command at a time a port, each in a control group of its own, so that nothing of
  * it outlives it.
  *
- * A session begins when somebody outside connects: the agent says GREETING, and only then does the other side
- * speak. From there on both send frames: a type, a length (32 bits, little endian), and that many bytes.
+ * Both sides send frames: a type, a length (32 bits, little endian), and that many bytes.
  *
- *   to the agent      'd' working directory  'a' one argument  'e' one NAME=VALUE  'w' rows, columns: use a
- * terminal 'r' run  'i' standard input, its end if empty from the agent    'o' standard output  'e' standard
- * error  'x' exit status, 32 bits: the last frame
+ * To the agent:
+ * - 'h' hello, with 16 bytes of the sender's choice: ends whatever a predecessor has left unfinished
+ * - 'd' the working directory
+ * - 'a' one argument
+ * - 'e' one NAME=VALUE
+ * - 'w' rows and columns, 16 bits each: the command gets a terminal, or the terminal another size
+ * - 'r' run
+ * - 'i' standard input; empty: its end
+ *
+ * From the agent:
+ * - 'h' the answer to hello, with the same bytes; what came before was for somebody else
+ * - 'o' standard output
+ * - 'e' standard error
+ * - 'x' exit status, 32 bits: the last frame
  *
  * Whoever disconnects ends the command.
  */
@@ -28,7 +38,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define GREETING "xenner-lab-agent\n"
+#define HELLO_BYTES 16
 #define PORTS 4
 #define MAX_FRAME (1 << 20) /* above Linux's limit for one argument, 128 KiB */
 #define MAX_STRINGS 65536
@@ -38,7 +48,9 @@ enum { STDIN, STDOUT, STDERR, STREAMS };
 
 struct session {
   int port;
-  bool gone; /* nobody is connected any more */
+  bool gone;  /* nobody is connected any more, or somebody else */
+  bool hello; /* somebody said hello, and has no answer yet */
+  char hello_bytes[HELLO_BYTES];
   char *directory;
   char *arguments[MAX_STRINGS], *environment[MAX_STRINGS];
   size_t argument_count, environment_count;
@@ -117,6 +129,14 @@ static bool receive_frame(struct session *s, struct frame *frame) {
   return true;
 }
 
+/* True for a hello: it ends what is going on. A change of who is connected may be too quick to be seen
+ * otherwise. */
+static bool take_hello(struct session *s, const struct frame *frame) {
+  if (frame->type != 'h' || frame->length != HELLO_BYTES) return false;
+  memcpy(s->hello_bytes, frame->data, HELLO_BYTES);
+  return s->hello = s->gone = true;
+}
+
 static void set_window(struct session *s, const struct frame *frame) {
   uint16_t size[2];
   if (frame->length != sizeof size) return;
@@ -128,6 +148,7 @@ static void set_window(struct session *s, const struct frame *frame) {
 static bool receive_command(struct session *s) {
   struct frame frame;
   while (receive_frame(s, &frame)) {
+    if (take_hello(s, &frame)) return false;
     switch (frame.type) {
     case 'd':
       s->directory = strdup(frame.data);
@@ -240,7 +261,7 @@ static void pass_input(struct session *s) {
 
 static void take_frame(struct session *s) {
   struct frame frame;
-  if (!receive_frame(s, &frame)) return;
+  if (!receive_frame(s, &frame) || take_hello(s, &frame)) return;
   switch (frame.type) {
   case 'i':
     if (frame.length == 0 && !s->window.ws_row) close_stream(s, STDIN);
@@ -296,8 +317,9 @@ static void run_session(struct session *s, int number) {
   int status;
   snprintf(group, sizeof group, "/sys/fs/cgroup/lab-%d", number);
   if (mkdir(group, 0755) < 0 && errno != EEXIST) die(group);
-  /* Files may have changed outside, which 9p's cache would not notice. */
-  write_file("/proc/sys/vm/drop_caches", "3");
+  /* Files may have changed outside: dropping names and inodes makes 9p ask again. A file of another time or
+     size is then another inode, and the pages of unchanged files stay (v9fs_test_inode_dotl). */
+  write_file("/proc/sys/vm/drop_caches", "2");
   start(s, group);
   pump(s);
   snprintf(path, sizeof path, "%s/cgroup.kill", group);
@@ -310,18 +332,26 @@ static void run_session(struct session *s, int number) {
     take_frame(s);
 }
 
-/* One session in one process: nothing of it is left to clean up. */
-static void serve_once(int number) {
-  static struct session s;
+/* Until nobody is connected: one process, of which nothing is left to clean up. */
+static void serve(int number) {
   char name[64];
   snprintf(name, sizeof name, "/dev/virtio-ports/xenner.lab.%d", number);
-  s.port = open(name, O_RDWR | O_CLOEXEC);
-  if (s.port < 0) die(name);
-  /* The driver blocks a writer until somebody is connected. Opening and closing discards what was left
+  int port = open(name, O_RDWR | O_CLOEXEC);
+  if (port < 0) die(name);
+  /* The driver keeps a writer waiting until somebody is connected. Opening and closing discard what is
    * unread. */
-  if (write(s.port, GREETING, strlen(GREETING)) < 0) die(name);
-  fcntl(s.port, F_SETFL, O_NONBLOCK);
-  if (receive_command(&s)) run_session(&s, number);
+  if (write(port, "\n", 1) < 0) die(name);
+  fcntl(port, F_SETFL, O_NONBLOCK);
+  static struct session s;
+  do {
+    bool hello = s.hello;
+    char bytes[HELLO_BYTES];
+    memcpy(bytes, s.hello_bytes, sizeof bytes);
+    memset(&s, 0, sizeof s);
+    s.port = port;
+    if (hello) send_frame(&s, 'h', bytes, sizeof bytes);
+    if (receive_command(&s)) run_session(&s, number);
+  } while (s.hello);
 }
 
 int main(void) {
@@ -332,7 +362,7 @@ int main(void) {
       if (servers[i] > 0) continue;
       servers[i] = fork();
       if (servers[i] == 0) {
-        serve_once(i);
+        serve(i);
         exit(0);
       }
     }

@@ -12,7 +12,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=$XENNER_CACHE/lab
 kernel=$cache/kernel
 # What the initramfs has to load before it sees the host's files, and KVM, which every command wants.
-MODULES=(9pnet_virtio 9p overlay kvm_amd tun virtio-rng)
+MODULES=(9pnet_virtio 9p overlay kvm_amd)
 
 fetch_kernel() {
   local part=$kernel.part

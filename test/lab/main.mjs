@@ -1,8 +1,9 @@
 // Runs commands in the lab. Started by scripts/lab.sh, which describes the options.
-// usage: main.mjs QEMU KERNEL INITRAMFS [OPTION...] [COMMAND...]
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { LabError, Machine } from './machine.mjs';
 import { parseOptions, UsageError } from './options.mjs';
 import { PORTS, runCommand, socketPath } from './session.mjs';
@@ -34,6 +35,17 @@ function unfitness(/** @type {import('./machine.mjs').Shape} */ { memoryMiB }) {
   return availableMiB < needed
     ? `the lab needs ${needed} MiB of memory, ${availableMiB} are available`
     : undefined;
+}
+
+/** Fetched and built if need be, with progress on standard error; undefined when that fails. */
+function fetchPieces() {
+  const script = fileURLToPath(new URL('fetch.sh', import.meta.url));
+  const { status, stdout } = spawnSync('bash', [script], {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [qemu, kernel, initramfs] = stdout.split('\n');
+  return status === 0 && qemu && kernel && initramfs ? { qemu, kernel, initramfs } : undefined;
 }
 
 /** What a command sees of this process: everything, and that it is in the lab. */
@@ -123,17 +135,17 @@ async function serve(/** @type {import('./machine.mjs').Pieces} */ pieces, /** @
   }
 }
 
-async function main(/** @type {string[]} */ [qemu = '', kernel = '', initramfs = '', ...words]) {
+async function main(/** @type {string[]} */ words) {
   const options = parseOptions(words, inheritance().directory);
   if (options.mode === 'in') return runIn(options);
-  const unfit = unfitness(options.shape);
+  const pieces = fetchPieces();
+  const unfit = pieces ? unfitness(options.shape) : 'what the lab is made of cannot be had';
   if (options.mode === 'check') {
     if (unfit) say(unfit);
     return unfit ? STATUS.unfit : 0;
   }
-  if (unfit) throw new LabError(unfit);
+  if (!pieces || unfit) throw new LabError(unfit);
   if (options.shape.out) mkdirSync(options.shape.out, { recursive: true });
-  const pieces = { qemu, kernel, initramfs };
   return options.mode === 'serve' ? serve(pieces, options) : runOnce(pieces, options);
 }
 

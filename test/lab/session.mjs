@@ -1,10 +1,15 @@
 // Commands in a running lab, over sockets that lead to the agent (test/lab/agent.c, which describes the frames).
+import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** As in test/lab/agent.c: so many commands run at once. */
 export const PORTS = 4;
-const GREETING = Buffer.from('xenner-lab-agent\n');
+const HELLO_BYTES = 16;
 const INPUT_BYTES = 16384;
+/** A free port answers within milliseconds, a busy one not at all. */
+const ANSWER_MS = 5000;
+const RETRY_MS = 100;
 
 /**
  * @typedef {import('node:net').Socket} Socket
@@ -51,43 +56,64 @@ function commandFrames(/** @type {Command} */ { argv, directory, environment, te
   ]);
 }
 
-/** Resolves when the agent behind a socket has greeted; rejects when the socket closes before. */
+/** Resolves when the agent behind a socket has answered a hello; rejects with why the socket closes before. */
 function greeted(/** @type {Socket} */ socket) {
+  const hello = frame('h', randomBytes(HELLO_BYTES));
   let received = Buffer.alloc(0);
+  let why = 'no answer';
+  socket.write(hello);
   /** @type {Promise<Socket>} */
   const done = new Promise((resolve, reject) => {
-    socket.on('error', () => {});
-    socket.on('close', () => reject(new Error('closed')));
+    socket.on('error', (/** @type {NodeJS.ErrnoException} */ error) => {
+      why = error.code ?? why;
+    });
+    socket.on('close', () => reject(new Error(why)));
     socket.on('readable', () => {
       received = Buffer.concat([received, socket.read() ?? Buffer.alloc(0)]);
       // Before it may stand what somebody did not wait for who was connected earlier.
-      const at = received.indexOf(GREETING);
+      const at = received.indexOf(hello);
       if (at < 0) return;
       socket.removeAllListeners('readable');
-      socket.unshift(received.subarray(at + GREETING.length));
+      socket.unshift(received.subarray(at + hello.length));
       resolve(socket);
     });
   });
   return done;
 }
 
-/** A port that is free: busy ones keep whoever connects waiting. Undefined when none can be connected to. */
-async function freePort(/** @type {string} */ directory, /** @type {AbortSignal} */ signal) {
+/** One attempt: the first port that answers, or why each of them does not. */
+async function tryPorts(/** @type {string} */ directory, /** @type {AbortSignal} */ signal) {
   const sockets = Array.from({ length: PORTS }, (_, port) => connect(socketPath(directory, port)));
   /** @type {Socket | undefined} */
   let chosen;
   const abandon = () => {
     for (const socket of sockets) if (socket !== chosen) socket.destroy();
   };
+  const patience = setTimeout(abandon, ANSWER_MS);
   signal.addEventListener('abort', abandon);
   try {
     chosen = await Promise.any(sockets.map(greeted));
-  } catch {
-    // All of them closed.
+    return { socket: chosen, reasons: [] };
+  } catch (error) {
+    const errors = error instanceof AggregateError ? error.errors : [error];
+    return { socket: undefined, reasons: errors.map(({ message }) => String(message)) };
+  } finally {
+    clearTimeout(patience);
+    abandon();
+    signal.removeEventListener('abort', abandon);
   }
-  abandon();
-  signal.removeEventListener('abort', abandon);
-  return chosen;
+}
+
+/** Waits for a port that is free. Undefined when there is no lab. */
+async function freePort(/** @type {string} */ directory, /** @type {AbortSignal} */ signal) {
+  while (!signal.aborted) {
+    const { socket, reasons } = await tryPorts(directory, signal);
+    if (socket) return socket;
+    // The others are signs of life: a full queue, or nobody who answers yet.
+    if (reasons.every((reason) => reason === 'ENOENT' || reason === 'ECONNREFUSED')) return undefined;
+    await sleep(RETRY_MS);
+  }
+  return undefined;
 }
 
 function passInput(/** @type {Socket} */ socket, /** @type {NodeJS.ReadableStream | undefined} */ input) {
