@@ -176,8 +176,12 @@ const serial = new SerialPort(
 process.stdin.on('data', (bytes) => serial.type(bytes));
 
 let exit = await vcpu.runAsync();
-for (; exit.reason === 'KVM_EXIT_IO' || exit.reason === 'KVM_EXIT_MMIO'; exit = await vcpu.runAsync()) {
-  const register = exit.reason === 'KVM_EXIT_IO' ? exit.port - SerialPort.BASE : -1;
+for (
+  ;
+  exit.exit_reason === 'KVM_EXIT_IO' || exit.exit_reason === 'KVM_EXIT_MMIO';
+  exit = await vcpu.runAsync()
+) {
+  const register = exit.exit_reason === 'KVM_EXIT_IO' ? exit.port - SerialPort.BASE : -1;
   const isSerial = register >= 0 && register < 8 && exit.data.length === 1;
   if (isSerial && exit.direction === 'out') serial.write(register, exit.data[0]);
   else if (isSerial) exit.data[0] = serial.read(register);
@@ -186,7 +190,7 @@ for (; exit.reason === 'KVM_EXIT_IO' || exit.reason === 'KVM_EXIT_MMIO'; exit = 
     exit.data.fill(exit.port === CMOS_DATA ? 0 : 0xff);
 }
 flush();
-console.log(`\nended by ${exit.reason}`);
+console.log(`\nended by ${exit.exit_reason}`);
 process.stdin.destroy();
 vm.close();
 kvm.close();

@@ -61,7 +61,7 @@ vcpu.setRegs({ rip: BigInt(CODE), rflags: 2n });
 
 for (let running = true; running; ) {
   const exit = vcpu.run();
-  switch (exit.reason) {
+  switch (exit.exit_reason) {
     case 'KVM_EXIT_IO':
       if (exit.direction === 'in') exit.data[0] = 42;
       else if (exit.port === 0x3f8) process.stdout.write(exit.data);

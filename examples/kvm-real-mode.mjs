@@ -36,8 +36,9 @@ vcpu.setRegs({ rip: BigInt(CODE), rflags: 2n });
 
 for (;;) {
   const exit = await vcpu.runAsync();
-  if (exit.reason === 'KVM_EXIT_HLT') break;
-  if (exit.reason !== 'KVM_EXIT_IO' || exit.port !== 0x3f8) throw new Error(`unexpected ${exit.reason}`);
+  if (exit.exit_reason === 'KVM_EXIT_HLT') break;
+  if (exit.exit_reason !== 'KVM_EXIT_IO' || exit.port !== 0x3f8)
+    throw new Error(`unexpected ${exit.exit_reason}`);
   process.stdout.write(exit.data);
 }
 vm.close();

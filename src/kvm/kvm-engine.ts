@@ -176,7 +176,7 @@ class KvmEngineVcpu implements Vcpu {
     }
     if (number === EXIT_ERROR) return this.#failed(error());
     const exit = decodeExit(this.kvm.page, this.#view, number);
-    switch (exit.reason) {
+    switch (exit.exit_reason) {
       case 'KVM_EXIT_IO':
         if (exit.direction === 'in') exit.data.fill(0xff);
         return false;

@@ -145,7 +145,7 @@ describe('memory slots', () => {
     const guest = new Guest(HLT);
     const all = { memory: guest.memory, slot: 0, address: 0, ...slot };
     expect(() => guest.vm.setMemory(all)).toThrow(code(error));
-    expect(guest.vcpu.run().reason).toBe('KVM_EXIT_HLT');
+    expect(guest.vcpu.run().exit_reason).toBe('KVM_EXIT_HLT');
   });
 
   it('of closed memory, or of none that is there, are refused', () => {

@@ -19,38 +19,38 @@ describe('exits', () => {
     vcpu.setRegs({ rdx: 0x1234n });
     expect(vcpu.run()).toMatchObject({ direction: 'out', size: 1, port: 0x10, count: 1 });
     const input = vcpu.run();
-    expect(input).toMatchObject({ reason: 'KVM_EXIT_IO', direction: 'in', size: 2, port: 0x1234 });
-    if (input.reason === 'KVM_EXIT_IO') input.data.set([0xcd, 0xab]);
+    expect(input).toMatchObject({ exit_reason: 'KVM_EXIT_IO', direction: 'in', size: 2, port: 0x1234 });
+    if (input.exit_reason === 'KVM_EXIT_IO') input.data.set([0xcd, 0xab]);
     const output = vcpu.run();
-    expect(output.reason === 'KVM_EXIT_IO' && [...output.data]).toEqual([0xcd, 0xab]);
-    expect(vcpu.run()).toEqual({ reason: 'KVM_EXIT_HLT' });
+    expect(output.exit_reason === 'KVM_EXIT_IO' && [...output.data]).toEqual([0xcd, 0xab]);
+    expect(vcpu.run()).toEqual({ exit_reason: 'KVM_EXIT_HLT' });
   });
 
   it('KVM_EXIT_MMIO: a read and a write where no memory is', () => {
     // mov $0xf000, %ax; mov %ax, %ds; incw 0x8000: linear 0xf8000
     const { vcpu } = new Guest('b8 00f0 8ed8 ff06 0080 f4');
     const read = vcpu.run();
-    expect(read).toMatchObject({ reason: 'KVM_EXIT_MMIO', phys_addr: 0xf8000n, is_write: false });
-    if (read.reason === 'KVM_EXIT_MMIO') read.data.set([0xff, 0x01]);
+    expect(read).toMatchObject({ exit_reason: 'KVM_EXIT_MMIO', phys_addr: 0xf8000n, is_write: false });
+    if (read.exit_reason === 'KVM_EXIT_MMIO') read.data.set([0xff, 0x01]);
     const write = vcpu.run();
     expect(write).toMatchObject({ phys_addr: 0xf8000n, is_write: true });
-    expect(write.reason === 'KVM_EXIT_MMIO' && [...write.data]).toEqual([0x00, 0x02]);
-    expect(vcpu.run().reason).toBe('KVM_EXIT_HLT');
+    expect(write.exit_reason === 'KVM_EXIT_MMIO' && [...write.data]).toEqual([0x00, 0x02]);
+    expect(vcpu.run().exit_reason).toBe('KVM_EXIT_HLT');
   });
 
   it('KVM_EXIT_SHUTDOWN: a triple fault', ({ skip }) => {
     skip(notReal !== undefined, notReal);
     const { vcpu } = new Guest('0f01 1e 0070 cd03'); // lidt 0x7000 (limit 0); int $3
-    expect(vcpu.run().reason).toBe('KVM_EXIT_SHUTDOWN');
+    expect(vcpu.run().exit_reason).toBe('KVM_EXIT_SHUTDOWN');
   });
 
   it('completeIo(): the instruction is done, no other begins', () => {
     const { vcpu } = new Guest('e4 10 b0 00 f4'); // in $16, %al; mov $0, %al; hlt
     const input = vcpu.run();
-    if (input.reason === 'KVM_EXIT_IO') input.data[0] = 0x77;
-    expect(vcpu.completeIo()).toEqual({ reason: 'KVM_EXIT_INTR' });
+    if (input.exit_reason === 'KVM_EXIT_IO') input.data[0] = 0x77;
+    expect(vcpu.completeIo()).toEqual({ exit_reason: 'KVM_EXIT_INTR' });
     expect(vcpu.getRegs()).toMatchObject({ rip: BigInt(CODE + 2), rax: 0x77n });
-    expect(vcpu.run().reason).toBe('KVM_EXIT_HLT');
+    expect(vcpu.run().exit_reason).toBe('KVM_EXIT_HLT');
   });
 
   it('runAsync() gives the same exits, and the event loop goes on meanwhile', async () => {
@@ -64,9 +64,9 @@ describe('exits', () => {
     expect(() => vcpu.run()).toThrow(code('EBUSY'));
     await expect(vcpu.runAsync()).rejects.toThrow(code('EBUSY'));
     kvm.kickVcpu(vcpu.id);
-    expect(await exit).toEqual({ reason: 'KVM_EXIT_INTR' });
+    expect(await exit).toEqual({ exit_reason: 'KVM_EXIT_INTR' });
     vcpu.setRegs({ rip: BigInt(CODE + 2) });
-    expect(await vcpu.runAsync()).toEqual({ reason: 'KVM_EXIT_HLT' });
+    expect(await vcpu.runAsync()).toEqual({ exit_reason: 'KVM_EXIT_HLT' });
   });
 });
 
@@ -75,8 +75,8 @@ describe('kicks', () => {
     const { vcpu } = new Guest(HLT);
     kvm.kickVcpu(vcpu.id);
     kvm.kickVcpu(vcpu.id);
-    expect(vcpu.run().reason).toBe('KVM_EXIT_INTR');
-    expect(vcpu.run().reason).toBe('KVM_EXIT_HLT');
+    expect(vcpu.run().exit_reason).toBe('KVM_EXIT_INTR');
+    expect(vcpu.run().exit_reason).toBe('KVM_EXIT_HLT');
   });
 
   it.each([
@@ -101,7 +101,7 @@ describe('kicks', () => {
     for (let i = 1; i <= rounds; i++) {
       Atomics.store(shared, 0, i);
       Atomics.notify(shared, 0);
-      while (vcpu.run().reason !== 'KVM_EXIT_INTR');
+      while (vcpu.run().exit_reason !== 'KVM_EXIT_INTR');
     }
     await endOf(worker);
   });
@@ -169,7 +169,7 @@ describe('close', () => {
   it('of the memory leaves the guest running in it', () => {
     const { vcpu, memory } = new Guest(OUT_FOREVER);
     memory.close();
-    expect(vcpu.run().reason).toBe('KVM_EXIT_IO');
+    expect(vcpu.run().exit_reason).toBe('KVM_EXIT_IO');
   });
 });
 
@@ -180,7 +180,9 @@ describe('memory slots', () => {
     guest.vm.deleteMemory(0);
     guest.vm.setMemory({ slot: 3, address: 0, memory: guest.memory, logDirtyPages: true });
     guest.vcpu.run();
-    expect([...guest.vm.getDirtyLog(3).subarray(0, 2)]).toEqual([1 << 5, 0]);
+    // KVM may count a page that is first touched by a read as well: that of the code.
+    const [low, high] = guest.vm.getDirtyLog(3);
+    expect([low! & ~(1 << (CODE >> 12)), high]).toEqual([1 << 5, 0]);
     guest.vcpu.run();
     expect([...guest.vm.getDirtyLog(3).subarray(0, 2)]).toEqual([1 << 7, 0]);
   });
@@ -189,7 +191,11 @@ describe('memory slots', () => {
     const guest = new Guest('a2 0050 f4');
     guest.vm.deleteMemory(0);
     guest.vm.setMemory({ slot: 0, address: 0, memory: guest.memory, readonly: true });
-    expect(guest.vcpu.run()).toMatchObject({ reason: 'KVM_EXIT_MMIO', phys_addr: 0x5000n, is_write: true });
+    expect(guest.vcpu.run()).toMatchObject({
+      exit_reason: 'KVM_EXIT_MMIO',
+      phys_addr: 0x5000n,
+      is_write: true,
+    });
     expect(guest.memory.readU8(gpa(0x5000))).toBe(0);
   });
 });

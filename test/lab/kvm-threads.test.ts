@@ -127,6 +127,6 @@ it('a closed set of threads leaves its vCPUs to be run', () => {
   threads.resume(1);
   threads.close();
   threads.close();
-  expect(guest.vcpus[0]!.run().reason).toBe('KVM_EXIT_IO');
+  expect(guest.vcpus[0]!.run().exit_reason).toBe('KVM_EXIT_IO');
   expect(() => threads.wait(0)).toThrow(expect.objectContaining({ code: 'EBADF' }));
 });

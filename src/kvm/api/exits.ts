@@ -1,4 +1,4 @@
-/** Why a vCPU came back to user space, as one type that `switch (exit.reason)` takes apart. */
+/** Why a vCPU came back to user space, as one type that `switch (exit.exit_reason)` takes apart. */
 import type { CStruct, Encodable } from '../../base/layout.js';
 import { KVM_EXITS } from '../uapi/exits.js';
 
@@ -8,7 +8,7 @@ type FieldsOf<N extends KvmExitReason> = Table[N]['fields'] extends CStruct<infe
 
 /** Port I/O. */
 export interface KvmIoExit {
-  reason: 'KVM_EXIT_IO';
+  exit_reason: 'KVM_EXIT_IO';
   direction: 'in' | 'out';
   /** Bytes of one access: 1, 2 or 4. */
   size: number;
@@ -21,7 +21,7 @@ export interface KvmIoExit {
 
 /** An access to guest-physical memory that no slot covers, or a write to a read-only one. */
 export interface KvmMmioExit {
-  reason: 'KVM_EXIT_MMIO';
+  exit_reason: 'KVM_EXIT_MMIO';
   phys_addr: bigint;
   is_write: boolean;
   /** 1 to 8 bytes in the vCPU's page: what the guest wrote, or where its read finds the answer at the next run. */
@@ -30,21 +30,21 @@ export interface KvmMmioExit {
 
 /** A reason that this version has no name for. */
 export interface KvmUnnamedExit {
-  reason: 'unnamed';
+  exit_reason: 'unnamed';
   number: number;
 }
 
-/** `reason` and the members of struct kvm_run that belong to it, under their names in C. */
+/** `exit_reason` and the members of struct kvm_run that belong to it, under their names in C. */
 export type KvmExit =
   | KvmIoExit
   | KvmMmioExit
   | KvmUnnamedExit
   | {
-      [N in Exclude<KvmExitReason, 'KVM_EXIT_IO' | 'KVM_EXIT_MMIO'>]: { reason: N } & FieldsOf<N>;
+      [N in Exclude<KvmExitReason, 'KVM_EXIT_IO' | 'KVM_EXIT_MMIO'>]: { exit_reason: N } & FieldsOf<N>;
     }[Exclude<KvmExitReason, 'KVM_EXIT_IO' | 'KVM_EXIT_MMIO'>];
 
 /** The exit of one reason: `KvmExitOf<'KVM_EXIT_X86_RDMSR'>`. */
-export type KvmExitOf<N extends KvmExit['reason']> = Extract<KvmExit, { reason: N }>;
+export type KvmExitOf<N extends KvmExit['exit_reason']> = Extract<KvmExit, { exit_reason: N }>;
 
 /** Offset of kvm_run's union, which follows what all exits share. */
 export const EXIT_OFFSET = 32;
@@ -78,7 +78,7 @@ function ioExit(page: Uint8Array, view: DataView): KvmIoExit {
   const count = view.getUint32(AT.count, true);
   const at = Number(view.getBigUint64(AT.dataOffset, true));
   return {
-    reason: 'KVM_EXIT_IO',
+    exit_reason: 'KVM_EXIT_IO',
     direction: view.getUint8(AT.direction) === 0 ? 'in' : 'out',
     size,
     port: view.getUint16(AT.port, true),
@@ -89,7 +89,7 @@ function ioExit(page: Uint8Array, view: DataView): KvmIoExit {
 
 function mmioExit(page: Uint8Array, view: DataView): KvmMmioExit {
   return {
-    reason: 'KVM_EXIT_MMIO',
+    exit_reason: 'KVM_EXIT_MMIO',
     phys_addr: view.getBigUint64(AT.physAddr, true),
     is_write: view.getUint8(AT.isWrite) !== 0,
     data: page.subarray(AT.mmioData, AT.mmioData + Math.min(8, view.getUint32(AT.len, true))),
@@ -101,9 +101,9 @@ export function decodeExit(page: Uint8Array, view: DataView, number: number): Kv
   const reason = byNumber.get(number);
   if (reason === 'KVM_EXIT_IO') return ioExit(page, view);
   if (reason === 'KVM_EXIT_MMIO') return mmioExit(page, view);
-  if (reason === undefined) return { reason: 'unnamed', number };
+  if (reason === undefined) return { exit_reason: 'unnamed', number };
   const layout = KVM_EXITS[reason].fields as CStruct<object>;
-  return { reason, ...layout.decode(page, EXIT_OFFSET) } as KvmExit;
+  return { exit_reason: reason, ...layout.decode(page, EXIT_OFFSET) } as KvmExit;
 }
 
 /** What an exit's members may be answered with: those that the kernel reads at the next run. */
