@@ -10,15 +10,16 @@
 
 extern char _start[];
 
-uint8_t arena[NR_ARENA][PAGE_SIZE] __attribute__((aligned(4096)));
+/* Like arguments and room for answers, with a page behind it that is not mapped. */
+uint8_t arena[NR_ARENA + 1][PAGE_SIZE] __attribute__((aligned(4096)));
 ulong own_domid, alternate_l4;
-/* Arguments, and room for answers, with a page behind each that is not mapped. No answer overwrites an argument. */
+/* No answer overwrites an argument. */
 static uint8_t arguments[ARGUMENT_PAGES + 1][PAGE_SIZE] __attribute__((aligned(4096)));
 static uint8_t answers[ANSWER_PAGES + 1][PAGE_SIZE] __attribute__((aligned(4096)));
 static uint8_t grant_page[PAGE_SIZE] __attribute__((aligned(4096)));
 static uint64_t critical[MAX_FRAMES / 64];
 static uint64_t canaries[NR_CANARIES];
-static uint64_t *scratch;
+static uint64_t *scratch, *arena_entries[NR_ARENA];
 /* By the structures of this call; one of them may lie at the very end. */
 static size_t used, end_used;
 
@@ -49,6 +50,7 @@ static void fill(uint8_t *at, size_t size) {
     uint64_t v = value();
     if (one_in(2)) v = (uint32_t)value() | (uint64_t)(uint32_t)value() << 32;
     if (one_in(4)) v = (uint16_t)domid() | (v & ~0xfffful);
+    v = safe(v);
     memcpy(at + i, &v, 8);
   }
 }
@@ -106,9 +108,12 @@ static void make_alternate_l4(void) {
 void arena_init(void) {
   own_domid = find_own_domid();
   scratch = pte_of(USER_SCRATCH, 1);
+  for (unsigned i = 0; i < NR_ARENA; i++)
+    arena_entries[i] = pte_of((ulong)arena[i], 1);
   mark_critical();
   map_grant_table();
   make_alternate_l4();
+  must("end of the arena", set_l1e((ulong)arena[NR_ARENA], 0));
   must("end of the arguments", set_l1e((ulong)arguments[ARGUMENT_PAGES], 0));
   must("end of the answers", set_l1e(answer_room_end(), 0));
   /* Pages of nothing but text and read-only data end before the title's. A wild kernel may write its own. */
@@ -123,6 +128,34 @@ void check_kernel(void) {
   for (uint64_t i = 0; i < NR_CANARIES; i++)
     if (canaries[i] != i * 0x0101010101010101 && !wild)
       error("canary %lu is %lx: a hypercall wrote where it must not", i, canaries[i]);
+}
+
+static uint64_t digest_words(uint64_t digest, const void *at, size_t size) {
+  const uint64_t *words = at;
+  for (size_t i = 0; i < size / 8; i++)
+    digest = digest_word(digest, words[i] & ~(PTE_A | PTE_D));
+  return digest;
+}
+
+uint64_t digest_arguments(uint64_t digest) {
+  digest = digest_words(digest, arguments, used & ~7ul);
+  return digest_words(digest, arguments[ARGUMENT_PAGES] - end_used, end_used);
+}
+
+/*
+ * The CPU marks entries as accessed whenever it likes, and the hypervisor may read without marking: what looks like
+ * these bits is left out. Of the arena, pages that show one of its own frames: shared_info holds times.
+ */
+uint64_t digest_memory(uint64_t digest) {
+  digest = digest_words(digest, answers, ANSWER_PAGES * PAGE_SIZE);
+  digest = digest_words(digest, scratch, PAGE_SIZE);
+  for (unsigned i = 0; i < NR_ARENA; i++) {
+    uint64_t entry = *arena_entries[i];
+    digest = digest_word(digest, entry & ~(PTE_A | PTE_D));
+    if ((entry & PTE_P) && (entry & PTE_FRAME) >> PAGE_SHIFT < start_info->nr_pages)
+      digest = digest_words(digest, arena[i], PAGE_SIZE);
+  }
+  return digest;
 }
 
 static void fill_page(ulong page) {

@@ -70,7 +70,7 @@ static void draw_multicall(struct call *call) {
   ulong n = 1 + below(4);
   multicall_entry_t *list = structure(n * sizeof(*list));
   for (ulong i = 0; i < n; i++) {
-    struct call single;
+    struct call single = {0};
     draw_single(&single, below(50));
     /* The calls before it may have taken away what would wake the vCPU, or the handler of NMIs. */
     bool nmi = single.nr == __HYPERVISOR_vcpu_op && (unsigned)single.args[0] == VCPUOP_send_nmi;

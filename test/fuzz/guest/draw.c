@@ -1,39 +1,20 @@
-/* Random numbers, and values of the kinds that hypercalls take. */
+/* Values of the kinds that hypercalls take. */
 #include "fuzz.h"
 
 extern char _start[];
-
-static uint64_t state;
-
-void seed_draws(uint64_t seed) {
-  state = seed * 0x9e3779b97f4a7c15 + 1;
-  for (unsigned i = 0; i < 8; i++)
-    draw();
-}
-
-/* xorshift64* */
-uint64_t draw(void) {
-  state ^= state >> 12;
-  state ^= state << 25;
-  state ^= state >> 27;
-  return state * 0x2545f4914f6cdd1d;
-}
-
-ulong below(ulong limit) {
-  return (draw() >> 16) % limit;
-}
-
-bool one_in(ulong n) {
-  return below(n) == 0;
-}
 
 ulong small(void) {
   return below(one_in(4) ? 100 : 12);
 }
 
-static ulong safe(ulong v) {
-  if (wild || !(is_critical(v) || is_critical((v & PTE_FRAME) >> PAGE_SHIFT))) return v;
-  return v ^ 1ul << 45;
+/* As an address of the kernel's, as a frame, as an entry, as either half of a structure's fields. */
+static bool is_dangerous(ulong v) {
+  if (v >= VIRT_BASE && is_critical((v - VIRT_BASE) >> PAGE_SHIFT)) return true;
+  return is_critical(v) || is_critical((v & PTE_FRAME) >> PAGE_SHIFT) || is_critical((uint32_t)v) || is_critical(v >> 32);
+}
+
+ulong safe(ulong v) {
+  return wild || !is_dangerous(v) ? v : v ^ (1ul << 45 | 1ul << 31);
 }
 
 /* Addresses that nothing of the kernel's depends on. */
@@ -96,7 +77,12 @@ ulong pointer(void) {
   }
 }
 
-ulong frame(void) {
+ulong list_pointer(void) {
+  if (wild) return pointer();
+  return one_in(2) ? distant_address() : answer_room_end() - below(80);
+}
+
+static ulong any_kind_of_frame(void) {
   switch (below(16)) {
   case 0:
     return below(256); /* before the kernel: mapped and of no use */
@@ -113,6 +99,12 @@ ulong frame(void) {
   }
 }
 
+/* shared_info's holds times, and its contents may be copied. */
+ulong frame(void) {
+  ulong mfn = any_kind_of_frame();
+  return steady && mfn == start_info->shared_info >> PAGE_SHIFT ? 0 : mfn;
+}
+
 ulong any_frame(void) {
   switch (below(6)) {
   case 0:
@@ -122,6 +114,11 @@ ulong any_frame(void) {
   default:
     return frame();
   }
+}
+
+/* Entries of tables in use are marked as accessed when time passes. */
+ulong source_frame(void) {
+  return steady ? frame() : any_frame();
 }
 
 ulong domid(void) {

@@ -6,9 +6,9 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
+#include "random.h"
 #include "test.h"
 
-#define PICK(array) ((array)[below(ARRAY_SIZE(array))])
 #define NR_ARENA 48
 
 struct call {
@@ -18,21 +18,23 @@ struct call {
 
 extern bool wild, steady;
 
-/* draw.c: random numbers, and values of a kind */
-void seed_draws(uint64_t seed);
-uint64_t draw(void);
-ulong below(ulong limit);
-bool one_in(ulong n);
+/* draw.c: values of a kind */
 ulong small(void);
 /* Anything. When careful it is no frame and no address that the kernel lives in. */
 ulong value(void);
+/* The same, or when careful and it would name what the kernel lives in, something else. */
+ulong safe(ulong v);
 /* For a hypercall to read from, or to write to where that is possible. */
 ulong pointer(void);
+/* The same, but when careful nothing to read from: in page tables, addresses and entries of the kernel's stand side by
+ * side, as mmu_update takes them. */
+ulong list_pointer(void);
 /* A linear address to map something at. */
 ulong window(void);
-/* Frames: to do anything to; the same and those that the kernel lives in, which can only be looked at. */
+/* Frames: to do anything to; the same and those that the kernel lives in, which can only be looked at; to copy from. */
 ulong frame(void);
 ulong any_frame(void);
+ulong source_frame(void);
 ulong domid(void);
 /* Entries of an L1, and of higher tables. */
 uint64_t l1_value(void);
@@ -41,7 +43,7 @@ uint64_t table_value(void);
 ulong entry_address(void);
 
 /* arena.c: the memory that calls work on */
-extern uint8_t arena[NR_ARENA][PAGE_SIZE];
+extern uint8_t arena[NR_ARENA + 1][PAGE_SIZE];
 extern ulong own_domid, alternate_l4;
 void arena_init(void);
 /* Forgets the structures of the last call. */
@@ -56,6 +58,13 @@ uint64_t *scratch_entries(void);
 /* Gives a page of the arena new contents, as a table or as anything, and a new grant entry. */
 void refill(void);
 void check_kernel(void);
+/* A digest with something more in it: a word, the structures of this call, all that calls may write to. */
+#define DIGEST_OF_NOTHING 0xcbf29ce484222325ul
+static inline uint64_t digest_word(uint64_t digest, uint64_t word) {
+  return (digest ^ word) * 0x100000001b3;
+}
+uint64_t digest_arguments(uint64_t digest);
+uint64_t digest_memory(uint64_t digest);
 
 /* calls.c, tables.c */
 void draw_call(struct call *call);

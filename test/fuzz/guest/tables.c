@@ -8,7 +8,7 @@ void draw_mmu_update(struct call *call) {
     list[i].ptr = entry_address();
     list[i].val = one_in(2) ? l1_value() : table_value();
   }
-  call->args[0] = one_in(16) ? pointer() : (ulong)list;
+  call->args[0] = one_in(16) ? list_pointer() : (ulong)list;
   call->args[1] = one_in(16) ? value() : n;
   call->args[2] = one_in(2) ? 0 : pointer();
   call->args[3] = one_in(8) ? value() : domid();
@@ -30,7 +30,7 @@ static void draw_mmuext(mmuext_op_t *op) {
   case MMUEXT_CLEAR_PAGE:
   case MMUEXT_COPY_PAGE:
     op->arg1.mfn = frame();
-    op->arg2.src_mfn = any_frame();
+    op->arg2.src_mfn = source_frame();
     break;
   case MMUEXT_INVLPG_LOCAL:
   case MMUEXT_INVLPG_ALL:
@@ -93,7 +93,9 @@ void draw_memory_op(struct call *call) {
   } else {
     xen_memory_reservation_t *reservation = structure(128);
     draw_reservation(reservation);
-    if (cmd != XENMEM_decrease_reservation && cmd != XENMEM_populate_physmap && one_in(2))
+    bool takes_list = cmd == XENMEM_increase_reservation || cmd == XENMEM_decrease_reservation ||
+                      cmd == XENMEM_populate_physmap;
+    if (!takes_list && one_in(2))
       *(domid_t *)reservation = (domid_t)domid();
     call->args[1] = (ulong)reservation;
   }
@@ -123,7 +125,7 @@ static void draw_copy(gnttab_copy_t *op) {
   op->flags = one_in(8) ? (uint16_t)draw() : (uint16_t)below(4);
   op->source.domid = (domid_t)domid();
   op->dest.domid = (domid_t)domid();
-  op->source.u.gmfn = op->flags & GNTCOPY_source_gref ? reference() : any_frame();
+  op->source.u.gmfn = op->flags & GNTCOPY_source_gref ? reference() : source_frame();
   op->dest.u.gmfn = op->flags & GNTCOPY_dest_gref ? reference() : frame();
   op->source.offset = one_in(4) ? (uint16_t)draw() : (uint16_t)below(PAGE_SIZE);
   op->dest.offset = one_in(4) ? (uint16_t)draw() : (uint16_t)below(PAGE_SIZE);
