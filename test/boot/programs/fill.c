@@ -9,7 +9,8 @@ int main(int argc, char **argv) {
   uint64_t *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return perror("mmap"), 1;
   const size_t words = bytes / sizeof(uint64_t);
-  for (size_t i = 0; i < words; i += step) memory[i] = (uintptr_t)&memory[i];
+  for (size_t i = 0; i < words; i += step)
+    memory[i] = (uintptr_t)&memory[i];
   for (size_t i = 0; i < words; i += step) {
     if (memory[i] == (uintptr_t)&memory[i]) continue;
     printf("page %zu holds %lx\n", i / step, memory[i]);

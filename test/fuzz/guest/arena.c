@@ -1,4 +1,5 @@
-/* The memory that calls work on: arguments, frames to play with, the grant table; and what must stay whole. */
+/* The memory that calls work on: arguments, frames to play with, the grant table; and what must stay whole.
+ */
 #include "fuzz.h"
 
 #define ARGUMENT_PAGES 8
@@ -143,8 +144,9 @@ uint64_t digest_arguments(uint64_t digest) {
 }
 
 /*
- * The CPU marks entries as accessed whenever it likes, and the hypervisor may read without marking: what looks like
- * these bits is left out. Of the arena, pages that show one of its own frames: shared_info holds times.
+ * The CPU marks entries as accessed whenever it likes, and the hypervisor may read without marking: what
+ * looks like these bits is left out. Of the arena, pages that show one of its own frames: shared_info holds
+ * times.
  */
 uint64_t digest_memory(uint64_t digest) {
   digest = digest_words(digest, answers, ANSWER_PAGES * PAGE_SIZE);
@@ -180,7 +182,8 @@ static void write_grant(ulong unused) {
 /* Whether a page of the arena can be written now depends on what the calls before have made of it. */
 void refill(void) {
   void *page = arena[below(NR_ARENA)];
-  /* Elsewhere it may show a table of the kernel's own, which may be written through a read-only mapping too. */
+  /* Elsewhere it may show a table of the kernel's own, which may be written through a read-only mapping too.
+   */
   if (make_writable(page) == 0) attempt(fill_page, (ulong)page);
   if (!one_in(4)) make_readonly(page);
   attempt(write_grant, 0);

@@ -105,8 +105,8 @@ static void draw_vcpu_op(struct call *call) {
 }
 
 static void draw_sched_op(struct call *call) {
-  static const unsigned careful[] = {SCHEDOP_yield, SCHEDOP_block, SCHEDOP_poll, SCHEDOP_remote_shutdown,
-                                     SCHEDOP_pin_override, 9, 77};
+  static const unsigned careful[] = {
+      SCHEDOP_yield, SCHEDOP_block, SCHEDOP_poll, SCHEDOP_remote_shutdown, SCHEDOP_pin_override, 9, 77};
   ulong cmd = wild && one_in(4) ? below(10) : PICK(careful);
   if (cmd == SCHEDOP_shutdown || cmd == SCHEDOP_shutdown_code) cmd = SCHEDOP_yield;
   if ((cmd == SCHEDOP_block || cmd == SCHEDOP_poll) && (steady || !one_in(20))) cmd = SCHEDOP_yield;
@@ -201,7 +201,7 @@ void draw_single(struct call *call, ulong nr) {
 
 /* The calls with many operations come more often than their numbers. */
 void draw_call(struct call *call) {
-  static const unsigned often[] = {__HYPERVISOR_mmu_update,       __HYPERVISOR_mmuext_op,
+  static const unsigned often[] = {__HYPERVISOR_mmu_update,        __HYPERVISOR_mmuext_op,
                                    __HYPERVISOR_update_va_mapping, __HYPERVISOR_grant_table_op,
                                    __HYPERVISOR_memory_op,         __HYPERVISOR_event_channel_op,
                                    __HYPERVISOR_multicall,         __HYPERVISOR_vcpu_op};

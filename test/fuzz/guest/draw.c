@@ -10,7 +10,8 @@ ulong small(void) {
 /* As an address of the kernel's, as a frame, as an entry, as either half of a structure's fields. */
 static bool is_dangerous(ulong v) {
   if (v >= VIRT_BASE && is_critical((v - VIRT_BASE) >> PAGE_SHIFT)) return true;
-  return is_critical(v) || is_critical((v & PTE_FRAME) >> PAGE_SHIFT) || is_critical((uint32_t)v) || is_critical(v >> 32);
+  return is_critical(v) || is_critical((v & PTE_FRAME) >> PAGE_SHIFT) || is_critical((uint32_t)v) ||
+         is_critical(v >> 32);
 }
 
 ulong safe(ulong v) {
@@ -20,15 +21,24 @@ ulong safe(ulong v) {
 /* Addresses that nothing of the kernel's depends on. */
 static ulong distant_address(void) {
   static const ulong interesting[] = {
-      0,                  8,
-      0x00007ffffffffff8, 0x0000800000000000,
-      0x7fffffffffffffff, 0xffff7ffffffffff8,
-      0xffff800000000000, 0xffff800000000010,
-      0xffff800040000000, 0xffff800080000000,
-      0xffff80008000e000, 0xffff810000000000,
-      0xffff87fffffffff8, 0xffff880000000000,
-      0xfffffffffffffff8, 0xffffffffffffffff,
-      VIRT_BASE - 8,      VIRT_BASE + (1ul << 30),
+      0,
+      8,
+      0x00007ffffffffff8,
+      0x0000800000000000,
+      0x7fffffffffffffff,
+      0xffff7ffffffffff8,
+      0xffff800000000000,
+      0xffff800000000010,
+      0xffff800040000000,
+      0xffff800080000000,
+      0xffff80008000e000,
+      0xffff810000000000,
+      0xffff87fffffffff8,
+      0xffff880000000000,
+      0xfffffffffffffff8,
+      0xffffffffffffffff,
+      VIRT_BASE - 8,
+      VIRT_BASE + (1ul << 30),
   };
   ulong address = PICK(interesting);
   return one_in(4) ? address + below(PAGE_SIZE) - PAGE_SIZE / 2 : address;
@@ -71,7 +81,8 @@ ulong pointer(void) {
   case 8:
     return window();
   case 9:
-    return wild ? (ulong)__builtin_frame_address(0) - 256 + below(512) : answer_room() + below(4) * PAGE_SIZE + offset;
+    return wild ? (ulong)__builtin_frame_address(0) - 256 + below(512)
+                : answer_room() + below(4) * PAGE_SIZE + offset;
   default:
     return answer_room() + below(4) * PAGE_SIZE + offset;
   }
@@ -151,7 +162,8 @@ ulong value(void) {
 }
 
 static uint64_t random_flags(void) {
-  static const uint64_t flags[] = {PTE_PWT, PTE_PCD, PTE_PSE, PTE_G, PTE_NX, PTE_A, PTE_D, 1ul << 52, 1ul << 62};
+  static const uint64_t flags[] = {PTE_PWT, PTE_PCD, PTE_PSE,   PTE_G,    PTE_NX,
+                                   PTE_A,   PTE_D,   1ul << 52, 1ul << 62};
   return one_in(4) ? PICK(flags) : 0;
 }
 

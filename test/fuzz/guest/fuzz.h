@@ -26,12 +26,13 @@ ulong value(void);
 ulong safe(ulong v);
 /* For a hypercall to read from, or to write to where that is possible. */
 ulong pointer(void);
-/* The same, but when careful nothing to read from: in page tables, addresses and entries of the kernel's stand side by
- * side, as mmu_update takes them. */
+/* The same, but when careful nothing to read from: in page tables, addresses and entries of the kernel's
+ * stand side by side, as mmu_update takes them. */
 ulong list_pointer(void);
 /* A linear address to map something at. */
 ulong window(void);
-/* Frames: to do anything to; the same and those that the kernel lives in, which can only be looked at; to copy from. */
+/* Frames: to do anything to; the same and those that the kernel lives in, which can only be looked at; to
+ * copy from. */
 ulong frame(void);
 ulong any_frame(void);
 ulong source_frame(void);

@@ -1,8 +1,8 @@
 /*
- * Rule: no hypercall, whatever its number and arguments, does more than to answer, or to end its own domain. The
- * command line says how: "seed=1 count=100000", "wild=1" for calls that may end this kernel too, "steady=1" to leave out
- * what depends on time, so that all answers, in memory too, are the same for the same seed, "trace=5000" to print every call from that
- * one on.
+ * Rule: no hypercall, whatever its number and arguments, does more than to answer, or to end its own domain.
+ * The command line says how: "seed=1 count=100000", "wild=1" for calls that may end this kernel too,
+ * "steady=1" to leave out what depends on time, so that all answers, in memory too, are the same for the same
+ * seed, "trace=5000" to print every call from that one on.
  */
 #include "fuzz.h"
 
@@ -92,7 +92,8 @@ static bool changes_entries(ulong nr) {
 static void make_call(ulong at) {
   const struct call *call = (const struct call *)at;
   const ulong *a = call->args;
-  /* Whether a mapping that is gone can still be used is up to the CPU, and to how much the hypervisor flushes. */
+  /* Whether a mapping that is gone can still be used is up to the CPU, and to how much the hypervisor
+   * flushes. */
   if (steady) mmuext(MMUEXT_TLB_FLUSH_LOCAL, 0, 0);
   long rc = hypercall(call->nr, a[0], a[1], a[2], a[3], a[4]);
   ulong index = call->nr < NR_COUNTED ? call->nr : NR_COUNTED;

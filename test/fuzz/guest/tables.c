@@ -95,8 +95,7 @@ void draw_memory_op(struct call *call) {
     draw_reservation(reservation);
     bool takes_list = cmd == XENMEM_increase_reservation || cmd == XENMEM_decrease_reservation ||
                       cmd == XENMEM_populate_physmap;
-    if (!takes_list && one_in(2))
-      *(domid_t *)reservation = (domid_t)domid();
+    if (!takes_list && one_in(2)) *(domid_t *)reservation = (domid_t)domid();
     call->args[1] = (ulong)reservation;
   }
   if (one_in(16)) call->args[1] = pointer();
@@ -114,7 +113,8 @@ static void draw_map(gnttab_map_grant_ref_t *op) {
   op->dom = one_in(8) ? (domid_t)domid() : (domid_t)own_domid;
 }
 
-/* Handles come anew from 0; what a map was given is not remembered, but most addresses are of the scratch area. */
+/* Handles come anew from 0; what a map was given is not remembered, but most addresses are of the scratch
+ * area. */
 static void draw_unmap(gnttab_unmap_grant_ref_t *op) {
   op->host_addr = one_in(4) ? 0 : USER_SCRATCH + below(512) * PAGE_SIZE;
   op->dev_bus_addr = one_in(2) ? 0 : frame() << PAGE_SHIFT;
