@@ -3,8 +3,6 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    // They have a configuration of their own.
-    exclude: ['test/lab/**'],
     testTimeout: 120_000,
     hookTimeout: 120_000,
     // Guests are CPU-bound: more workers than cores only makes each slower.

@@ -1,9 +1,12 @@
 import { defineConfig } from 'vitest/config';
 
-/** One lab for all; vitest itself stays outside, where JavaScript is ten times as fast. */
+/**
+ * The files *.lab.ts: they run outside, where JavaScript is ten times as fast, and have one lab for their commands. The
+ * files *.test.ts here run wherever there is a KVM; inside.lab.ts runs them in the lab.
+ */
 export default defineConfig({
   test: {
-    include: ['test/lab/*.test.ts'],
+    include: ['test/lab/*.lab.ts'],
     globalSetup: ['test/lab/lib/serve.ts'],
     // Longer than the time limits of commands, which know better what took so long.
     testTimeout: 300_000,
