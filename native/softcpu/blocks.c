@@ -10,6 +10,7 @@
 #include "accel/tcg/internal.h"
 #include "accel/tcg/tb-hash.h"
 #include "exec/cputlb.h"
+#include "exec/helper-proto.h"
 #include "exec/translate-all.h"
 #include "hw/core/tcg-cpu-ops.h"
 
@@ -41,9 +42,10 @@ bool block_cache_init(struct softcpu *cpu, uint64_t ram_bytes, size_t code_bytes
   cache->slot_mask = MIN_SLOTS - 1;
 
   TCGContext *tcg = cpu->tcg;
-  tcg->code_gen_buffer = code;
-  tcg->code_gen_ptr = code;
-  tcg->code_gen_buffer_size = code_bytes;
+  size_t stub = ROUND_UP(jump_make_stub(code, helper_next_block), CODE_GEN_ALIGN);
+  tcg->code_gen_buffer = code + stub;
+  tcg->code_gen_ptr = code + stub;
+  tcg->code_gen_buffer_size = code_bytes - stub;
   tcg->code_gen_highwater = cache->code + code_bytes - 1024; /* TCG_HIGHWATER: the longest single operation */
   return true;
 }
@@ -176,15 +178,14 @@ TranslationBlock *block_find(struct softcpu *cpu, target_ulong pc, target_ulong 
   struct jump *jump = &cpu->jumps[jump_index(pc)];
   bool plain = cflags == softcpu_cs(cpu)->tcg_cflags; /* there are only such blocks in the cache */
   bool known = plain && jump->pc == pc && (uint32_t)jump->tag == flags && jump->tb;
-  if (likely(known && jump->tag >> 32 == cpu->jump_tag >> 32 && jump->tb->cs_base == cs_base))
+  if (likely(known && jump->tag >> 32 == jump_kind(cpu, flags)->tag >> 32 && jump->tb->cs_base == cs_base))
     return jump->tb;
   tb_page_addr_t phys_pc = get_page_addr_code(&cpu->x86.env, pc);
   TranslationBlock *tb = known && still_there(cpu, jump, cs_base, phys_pc)
                              ? jump->tb
                              : slot_find(cpu, pc, cs_base, flags, cflags, phys_pc);
   /* Translated code that goes by the cache sees no breakpoints. */
-  if (tb && plain && QTAILQ_EMPTY(&softcpu_cs(cpu)->breakpoints))
-    *jump = (struct jump){pc, tb->tc.ptr, tb, cpu->jump_tag | flags};
+  if (tb && plain && QTAILQ_EMPTY(&softcpu_cs(cpu)->breakpoints)) jump_remember(cpu, pc, tb, flags);
   return tb;
 }
 
@@ -284,9 +285,14 @@ TranslationBlock *block_make(struct softcpu *cpu, target_ulong pc, target_ulong 
   return tb;
 }
 
-/* Lets `from` go on in `to` by itself from its exit 0 or 1 on. */
-void block_chain(TranslationBlock *from, int exit, TranslationBlock *to) {
+/* Lets `from` go on in `to` by itself from its exit 0 or 1 on. A jump to a block that crosses pages cannot be
+ * direct: its second page may be mapped elsewhere later. It looks for the block every time. */
+void block_chain(struct softcpu *cpu, TranslationBlock *from, int exit, TranslationBlock *to) {
   if (from->jmp_dest[exit] || (from->cflags | to->cflags) & CF_INVALID) return;
+  if (tb_page_addr1(to) != (tb_page_addr_t)-1) {
+    tb_set_jmp_target(from, exit, (uintptr_t)cpu->blocks.code);
+    return;
+  }
   from->jmp_dest[exit] = (uintptr_t)to;
   tb_set_jmp_target(from, exit, (uintptr_t)to->tc.ptr);
   from->jmp_list_next[exit] = to->jmp_list_head;

@@ -23,7 +23,7 @@ struct jump {
   TranslationBlock *tb;
   uint64_t tag; /* generation << 32 | the block's flags */
 };
-enum { JUMP_SHIFT = 5, JUMP_BITS = 14, JUMPS = 1 << JUMP_BITS };
+enum { JUMP_SHIFT = 5, JUMP_BITS = 15, JUMPS = 1 << JUMP_BITS };
 QEMU_BUILD_BUG_ON(sizeof(struct jump) != 1 << JUMP_SHIFT);
 #define JUMP_HASH                                                                                            \
   UINT64_C(0x9e3779b97f4a7c15) /* the golden ratio: the top bits of a product                                \
@@ -33,6 +33,20 @@ static inline unsigned jump_index(uint64_t pc) {
   return pc * JUMP_HASH >> (64 - JUMP_BITS);
 }
 
+/* User mode's jumps and the kernel's are forgotten apart. They hold as long as the pages that they lie in are
+ * where they were. */
+enum { CODE_PAGES = 1024, CODE_PAGE_BITS = 12, CODE_PAGE_SLOTS = 1 << CODE_PAGE_BITS };
+struct code_page {
+  uint64_t address; /* that of no page: a free slot */
+  uint64_t gpa;
+};
+struct jump_kind {
+  uint64_t tag; /* the generation, never 0, in its upper half */
+  unsigned count;
+  uint16_t used[CODE_PAGES]; /* slots of `pages`, a hash table */
+  struct code_page pages[CODE_PAGE_SLOTS];
+};
+
 struct block_slot {
   TranslationBlock *tb;
   uint32_t hash;
@@ -40,9 +54,8 @@ struct block_slot {
 
 /* Translated blocks (blocks.c). */
 struct block_cache {
-  uint8_t *code; /* mapped; blocks and their code, in the order of translation */
+  uint8_t *code; /* mapped; a stub, then blocks and their code, in the order of translation */
   size_t code_bytes;
-  uint8_t *code_start;      /* past the prologue */
   TranslationBlock **order; /* every block since the last flush, ascending by address */
   size_t count, capacity;
   struct block_slot *slots; /* hash table, open addressing */
@@ -52,16 +65,15 @@ struct block_cache {
   size_t page_count;
 };
 
-/* One of the TLB's tables (tlb.c), and behind it a larger memory of what was in
- * it. */
-enum { TLB_MODES = 4, TLB_BITS = 12, TLB_ENTRIES = 1 << TLB_BITS };
+/* One of the TLB's tables (tlb.c), and behind it a memory of what was in it. */
+enum { TLB_MODES = 4, TLB_BITS = 13, TLB_ENTRIES = 1 << TLB_BITS };
 struct tlb_old {
   CPUTLBEntry entry;
   uint64_t page; /* of the address, or that of no address */
   uint64_t generation;
 };
 struct tlb_mode {
-  CPUTLBEntry *table;
+  uint8_t *table; /* mapped: two halves, far apart */
   struct tlb_old *old;
   uint64_t generation; /* of the entries of `old` that are good */
   uint16_t *used;      /* the entries filled since the last flush; at TLB_ENTRIES of
@@ -76,7 +88,7 @@ struct softcpu {
   struct tlb_mode modes[TLB_MODES];
   struct block_cache blocks;
   struct jump *jumps;
-  uint64_t jump_tag; /* the generation, never 0, in its upper half */
+  struct jump_kind jump_kinds[2]; /* of the kernel, of user mode */
 
   uint8_t *ram;
   uint64_t ram_bytes;
@@ -108,6 +120,10 @@ static inline CPUState *softcpu_cs(struct softcpu *cpu) {
   return &cpu->x86.parent_obj;
 }
 
+static inline struct jump_kind *jump_kind(struct softcpu *cpu, uint32_t flags) {
+  return &cpu->jump_kinds[(flags & HF_CPL_MASK) == 3];
+}
+
 /* Stores to such a page must be noticed. */
 static inline bool page_has_code(const struct softcpu *cpu, uint64_t gpa) {
   return cpu->blocks.pages[gpa >> TARGET_PAGE_BITS];
@@ -132,16 +148,22 @@ TranslationBlock *block_find(struct softcpu *cpu, target_ulong pc, target_ulong 
                              uint32_t cflags);
 TranslationBlock *block_make(struct softcpu *cpu, target_ulong pc, target_ulong cs_base, uint32_t flags,
                              uint32_t cflags);
-void block_chain(TranslationBlock *from, int exit, TranslationBlock *to);
+void block_chain(struct softcpu *cpu, TranslationBlock *from, int exit, TranslationBlock *to);
 void block_invalidate_range(struct softcpu *cpu, uint64_t start, uint64_t end);
 
 /* tlb.c */
+void tlb_flush_for_cr3(struct softcpu *cpu);
 bool tlb_create(struct softcpu *cpu);
 void tlb_free(struct softcpu *cpu);
 
 /* jump.c */
+void jump_remember(struct softcpu *cpu, uint64_t pc, TranslationBlock *tb, uint32_t flags);
 void jumps_forget(struct softcpu *cpu);
-void jump_make_stub(uint8_t *code);
+void jumps_forget_page(struct softcpu *cpu, uint64_t address);
+void jumps_check(struct softcpu *cpu);
+bool jumps_create(struct softcpu *cpu);
+extern const uint8_t *jump_miss;
+size_t jump_make_stub(uint8_t *code, const void *helper);
 
 /* x86.c */
 void x86_reset(struct softcpu *cpu);

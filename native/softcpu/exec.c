@@ -121,7 +121,7 @@ const void *HELPER(next_block)(CPUX86State *env) {
   uint32_t flags = env->hflags | (env->eflags & EFLAGS_OF_BLOCKS);
   const struct jump *jump = &cpu->jumps[jump_index(env->eip)];
   if (unlikely(cpu->port_written | cpu->irq_waits)) return tcg_code_gen_epilogue;
-  if (likely(flags & HF_CS64_MASK && jump->pc == env->eip && jump->tag == (cpu->jump_tag | flags)))
+  if (likely(flags & HF_CS64_MASK && jump->pc == env->eip && jump->tag == (jump_kind(cpu, flags)->tag | flags)))
     return jump->code;
   return helper_lookup_tb_ptr(env);
 }
@@ -192,10 +192,7 @@ static softcpu_exit run_blocks(struct softcpu *cpu) {
       tb = block_make(cpu, pc, cs_base, flags, cflags);
       if (cpu->blocks.count <= count) last = NULL; /* everything was dropped to make room */
     }
-    /* A jump to a block that crosses pages cannot be direct: its second page
-     * may be mapped elsewhere later.
-     */
-    if (last && tb_page_addr1(tb) == (tb_page_addr_t)-1) block_chain(last, exit_number, tb);
+    if (last) block_chain(cpu, last, exit_number, tb);
 
     uintptr_t ended = tcg_qemu_tb_exec(env, tb->tc.ptr);
     last = (TranslationBlock *)(ended & ~TB_EXIT_MASK);

@@ -93,13 +93,18 @@ static enum outcome walk_narrow(struct walk *walk, uint64_t cr3, bool large, uns
   return WALKED;
 }
 
-static enum outcome walk_tables(struct walk *walk, unsigned *page_shift) {
+static void begin_walk(struct walk *walk) {
   CPUX86State *env = &walk->cpu->x86.env;
   uint64_t physical = MAKE_64BIT_MASK(0, walk->cpu->x86.phys_bits);
   walk->allowed = PG_RW_MASK | PG_USER_MASK;
   walk->forbidden = 0;
   walk->reserved = PG_ADDRESS_MASK & ~physical;
   if (!(env->efer & MSR_EFER_NXE)) walk->reserved |= PG_NX_MASK;
+}
+
+static enum outcome walk_tables(struct walk *walk, unsigned *page_shift) {
+  CPUX86State *env = &walk->cpu->x86.env;
+  begin_walk(walk);
   if (env->hflags & HF_LMA_MASK) return walk_wide(walk, env->cr[3] & PG_ADDRESS_MASK, 39, page_shift);
   if (env->cr[4] & CR4_PAE_MASK) return walk_pae(walk, env->cr[3], page_shift);
   return walk_narrow(walk, env->cr[3], env->cr[4] & CR4_PSE_MASK, page_shift);
@@ -150,6 +155,46 @@ static bool find_page(struct walk *walk, struct mapping *mapping) {
   if (shift == 22) frame |= (walk->entry & 0x1fe000) << 19; /* PSE-36 */
   mapping->gpa = (frame & ~offset) | (walk->address & offset & TARGET_PAGE_MASK);
   mapping->bytes = offset + 1;
+  return true;
+}
+
+enum { REGION_BITS = 21, REGIONS = 8 };
+
+/* To the table of 4 KiB pages that has the address; its entry there is not read. False: there is none. */
+static bool walk_to_last_table(struct walk *walk, uint64_t *table) {
+  *table = walk->cpu->x86.env.cr[3] & PG_ADDRESS_MASK;
+  begin_walk(walk);
+  for (unsigned shift = 39; shift > TARGET_PAGE_BITS; shift -= 9) {
+    if (!read_entry(walk, *table + (walk->address >> shift & (ENTRIES - 1)) * 8, 8) ||
+        walk->entry & PG_PSE_MASK || !set_bits(walk, PG_ACCESSED_MASK))
+      return false;
+    *table = walk->entry & PG_ADDRESS_MASK;
+  }
+  return true;
+}
+
+bool mmu_has_code(struct softcpu *cpu, const struct jump_kind *kind, bool user) {
+  struct {
+    struct walk walk; /* as far as the table */
+    uint64_t table;
+  } regions[REGIONS];
+  for (int i = 0; i < REGIONS; i++)
+    regions[i].walk.cpu = NULL; /* none yet */
+  if (!(cpu->x86.env.hflags & HF_LMA_MASK)) return !kind->count;
+  for (unsigned i = 0; i < kind->count; i++) {
+    const struct code_page *page = &kind->pages[kind->used[i]];
+    unsigned at = (page->address >> REGION_BITS) % REGIONS;
+    if (!regions[at].walk.cpu || page->address >> REGION_BITS != regions[at].walk.address >> REGION_BITS) {
+      regions[at].walk =
+          (struct walk){.cpu = cpu, .address = page->address, .access = MMU_INST_FETCH, .user = user};
+      if (!walk_to_last_table(&regions[at].walk, &regions[at].table)) return false;
+    }
+    struct walk walk = regions[at].walk;
+    uint64_t entry = regions[at].table + (page->address >> TARGET_PAGE_BITS & (ENTRIES - 1)) * 8;
+    if (!read_entry(&walk, entry, 8) || !(walk.entry & PG_ACCESSED_MASK) ||
+        !(protection(&walk) & PAGE_EXEC) || (walk.entry & PG_ADDRESS_MASK) != page->gpa)
+      return false;
+  }
   return true;
 }
 

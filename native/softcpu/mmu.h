@@ -17,6 +17,8 @@ struct fault {
 
 bool mmu_translate(struct softcpu *cpu, uint64_t address, MMUAccessType access, int mmu_index,
                    struct mapping *mapping, struct fault *fault);
+/* Whether all these pages of code are still where they were. Maybe not, if that takes long to find out. */
+bool mmu_has_code(struct softcpu *cpu, const struct jump_kind *kind, bool user);
 G_NORETURN void mmu_raise(struct softcpu *cpu, uint64_t address, const struct fault *fault, uintptr_t ra);
 
 static inline CPUTLBEntry *tlb_slot(struct softcpu *cpu, uint64_t address, int mmu_index) {

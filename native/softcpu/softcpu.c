@@ -26,10 +26,8 @@ static bool build(struct softcpu *cpu, const softcpu_config *config) {
   cpu->ram = config->ram;
   cpu->ram_bytes = config->ram_bytes;
   cpu->tcg = softcpu_new_context();
-  cpu->jumps = calloc(JUMPS, sizeof(*cpu->jumps));
-  cpu->jump_tag = 1ull << 32;
   cpu->void_page = aligned_alloc(TARGET_PAGE_SIZE, TARGET_PAGE_SIZE);
-  if (!cpu->tcg || !cpu->jumps || !cpu->void_page) return false;
+  if (!cpu->tcg || !jumps_create(cpu) || !cpu->void_page) return false;
   memset(cpu->void_page, 0xff, TARGET_PAGE_SIZE);
   if (!block_cache_init(cpu, config->ram_bytes, (size_t)code_mib << 20) || !tlb_create(cpu)) return false;
 

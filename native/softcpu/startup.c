@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
+#include "exec/helper-proto.h"
 #include "hw/core/tcg-cpu-ops.h"
 #include "tcg/tcg-internal.h"
 
@@ -32,7 +33,8 @@ static void start(void) {
   if (failure) return;
   tcg_x86_init();
   tcg_prologue_init(&tcg_init_ctx);
-  jump_make_stub((uint8_t *)tcg_init_ctx.code_ptr);
+  jump_miss = tcg_init_ctx.code_ptr;
+  jump_make_stub((uint8_t *)tcg_init_ctx.code_ptr, helper_lookup_tb_ptr);
   mprotect((void *)tcg_qemu_tb_exec, PROLOGUE_BYTES, PROT_READ | PROT_EXEC);
 }
 

@@ -1,9 +1,15 @@
 /* The TLB, which translated code reads by itself: per mode a table of 4 KiB
- * pages, found by the low bits of the page's number. A tag has flags in its low
+ * pages, found by the low bits of the page's number and one high one: a kernel
+ * has several views of memory that begin at round addresses, the page for MFN n
+ * in one array and that for PFN n in another, say. Translated code takes the
+ * bits by one mask, so the high bit makes two halves of the table with an empty
+ * space between. A tag has flags in its low
  * bits where an access must not go straight to memory: TLB_NOTDIRTY        a
  * store, to a page with translated code TLB_DISCARD_WRITE   a store, beyond RAM
  *   TLB_WATCHPOINT      somewhere in the page is a watchpoint */
 #include "engine.h"
+
+#include <sys/mman.h>
 
 #include "exec/cputlb.h"
 #include "mmu.h"
@@ -17,9 +23,36 @@ static struct tlb_mode *mode_of(struct softcpu *cpu, int mmu_index) {
   return &cpu->modes[mmu_index / 2];
 }
 
-/* In the table, pages of the same number modulo its size displace each other,
- * and kernels have several views of memory that begin at round addresses. Here
- * they lie apart. */
+/* The high bit: between Xen's hole or Linux's direct map, and Linux's vmalloc
+ * space or text. */
+enum { HALF_BIT = 40, HALF_ENTRIES = TLB_ENTRIES / 2 };
+#define HALF_BYTES (HALF_ENTRIES * sizeof(CPUTLBEntry))
+#define HALF_OFFSET (UINT64_C(1) << (HALF_BIT - TARGET_PAGE_BITS + CPU_TLB_ENTRY_BITS))
+
+static CPUTLBEntry *entry_at(struct tlb_mode *mode, unsigned index) {
+  uint8_t *half = mode->table + (index < HALF_ENTRIES ? 0 : HALF_OFFSET);
+  return (CPUTLBEntry *)half + index % HALF_ENTRIES;
+}
+
+static unsigned index_of(uint64_t address) {
+  return (address >> TARGET_PAGE_BITS) % HALF_ENTRIES + (address >> HALF_BIT & 1) * HALF_ENTRIES;
+}
+
+static bool map_table(struct tlb_mode *mode) {
+  void *at =
+      mmap(NULL, HALF_OFFSET + HALF_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (at == MAP_FAILED) return false;
+  mode->table = at;
+  return !mprotect(at, HALF_BYTES, PROT_READ | PROT_WRITE) &&
+         !mprotect(mode->table + HALF_OFFSET, HALF_BYTES, PROT_READ | PROT_WRITE);
+}
+
+static void clear_table(struct tlb_mode *mode) {
+  memset(mode->table, -1, HALF_BYTES);
+  memset(mode->table + HALF_OFFSET, -1, HALF_BYTES);
+}
+
+/* Pages that displace each other in the table lie apart here. */
 static struct tlb_old *old_slot(struct tlb_mode *mode, uint64_t address) {
   return &mode->old[(address >> TARGET_PAGE_BITS) * JUMP_HASH >> (64 - TLB_BITS)];
 }
@@ -27,24 +60,25 @@ static struct tlb_old *old_slot(struct tlb_mode *mode, uint64_t address) {
 bool tlb_create(struct softcpu *cpu) {
   for (int i = 0; i < TLB_MODES; i++) {
     struct tlb_mode *mode = &cpu->modes[i];
-    mode->table = aligned_alloc(64, TLB_ENTRIES * sizeof(*mode->table));
     mode->used = malloc(TLB_ENTRIES * sizeof(*mode->used));
     mode->old = calloc(TLB_ENTRIES, sizeof(*mode->old));
     mode->generation = 1;
-    if (!mode->table || !mode->used || !mode->old) return false;
-    memset(mode->table, -1, TLB_ENTRIES * sizeof(*mode->table));
+    if (!map_table(mode) || !mode->used || !mode->old) return false;
+    clear_table(mode);
     mode->large_mask = -1;
     mode->large_address = -1;
   }
   for (int i = 0; i < NB_MMU_MODES; i++)
-    cpu->x86.neg.tlb.f[i] =
-        (CPUTLBDescFast){(uintptr_t)(TLB_ENTRIES - 1) << CPU_TLB_ENTRY_BITS, mode_of(cpu, i)->table};
+    cpu->x86.neg.tlb.f[i] = (CPUTLBDescFast){
+        .mask = (HALF_ENTRIES - 1) << CPU_TLB_ENTRY_BITS | HALF_OFFSET,
+        .table = (CPUTLBEntry *)mode_of(cpu, i)->table,
+    };
   return true;
 }
 
 void tlb_free(struct softcpu *cpu) {
   for (int i = 0; i < TLB_MODES; i++) {
-    free(cpu->modes[i].table);
+    if (cpu->modes[i].table) munmap(cpu->modes[i].table, HALF_OFFSET + HALF_BYTES);
     free(cpu->modes[i].old);
     free(cpu->modes[i].used);
   }
@@ -54,36 +88,46 @@ void tlb_free(struct softcpu *cpu) {
  * are cleared. */
 static void flush_mode(struct tlb_mode *mode) {
   if (mode->used_count == TLB_ENTRIES)
-    memset(mode->table, -1, TLB_ENTRIES * sizeof(*mode->table));
+    clear_table(mode);
   else
     for (unsigned i = 0; i < mode->used_count; i++)
-      mode->table[mode->used[i]] = nothing;
+      *entry_at(mode, mode->used[i]) = nothing;
   mode->used_count = 0;
   mode->generation++;
   mode->large_address = mode->large_mask = -1;
 }
 
-void tlb_flush(CPUState *cs) {
-  struct softcpu *cpu = softcpu_of(cs);
+static void flush(struct softcpu *cpu) {
   for (int i = 0; i < TLB_MODES; i++)
     flush_mode(&cpu->modes[i]);
-  jumps_forget(cpu);
+}
+
+void tlb_flush(CPUState *cs) {
+  flush(softcpu_of(cs));
+  jumps_forget(softcpu_of(cs));
+}
+
+/* Hardly ever does code lie elsewhere in the next address space. */
+void tlb_flush_for_cr3(struct softcpu *cpu) {
+  flush(cpu);
+  jumps_check(cpu);
 }
 
 void tlb_flush_page(CPUState *cs, target_ulong address) {
   struct softcpu *cpu = softcpu_of(cs);
   for (int i = 0; i < TLB_MODES; i++) {
     struct tlb_mode *mode = &cpu->modes[i];
-    CPUTLBEntry *entry = &mode->table[address >> TARGET_PAGE_BITS & (TLB_ENTRIES - 1)];
+    CPUTLBEntry *entry = entry_at(mode, index_of(address));
     old_slot(mode, address)->generation = 0;
-    if ((address & mode->large_mask) == mode->large_address)
+    if ((address & mode->large_mask) == mode->large_address) {
       flush_mode(mode);
-    else if (tlb_hit_page(entry->addr_read, address & TARGET_PAGE_MASK) ||
-             tlb_hit_page(tlb_addr_write(entry), address & TARGET_PAGE_MASK) ||
-             tlb_hit_page(entry->addr_code, address & TARGET_PAGE_MASK))
+      jumps_forget(cpu);
+    } else if (tlb_hit_page(entry->addr_read, address & TARGET_PAGE_MASK) ||
+               tlb_hit_page(tlb_addr_write(entry), address & TARGET_PAGE_MASK) ||
+               tlb_hit_page(entry->addr_code, address & TARGET_PAGE_MASK))
       *entry = nothing;
   }
-  jumps_forget(cpu);
+  jumps_forget_page(cpu, address);
 }
 
 /* Large pages are remembered as the smallest aligned region that has them all:
@@ -117,8 +161,8 @@ static CPUTLBEntry make_entry(struct softcpu *cpu, uint64_t page, const struct m
 /* Puts what is known of a page into the table. */
 static CPUTLBEntry *use_entry(struct softcpu *cpu, struct tlb_mode *mode, uint64_t page,
                               const CPUTLBEntry *known) {
-  unsigned index = page >> TARGET_PAGE_BITS & (TLB_ENTRIES - 1);
-  CPUTLBEntry *entry = &mode->table[index];
+  unsigned index = index_of(page);
+  CPUTLBEntry *entry = entry_at(mode, index);
   if ((entry->addr_read & entry->addr_write & entry->addr_code) == (uint64_t)-1 &&
       mode->used_count < TLB_ENTRIES)
     mode->used[mode->used_count++] = index;
@@ -157,7 +201,7 @@ void tlb_protect_code(ram_addr_t gpa) {
     struct tlb_mode *mode = &cpu->modes[i];
     bool all = mode->used_count == TLB_ENTRIES;
     for (unsigned n = 0; n < mode->used_count; n++) {
-      CPUTLBEntry *entry = &mode->table[all ? n : mode->used[n]];
+      CPUTLBEntry *entry = entry_at(mode, all ? n : mode->used[n]);
       if (entry->addr_write != (uint64_t)-1 &&
           (entry->addr_write & TARGET_PAGE_MASK) + entry->addend == host &&
           !(entry->addr_write & TLB_DISCARD_WRITE))

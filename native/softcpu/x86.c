@@ -87,7 +87,7 @@ void cpu_x86_update_cr0(CPUX86State *env, uint32_t new_cr0) {
 
 void cpu_x86_update_cr3(CPUX86State *env, target_ulong new_cr3) {
   env->cr[3] = new_cr3;
-  if (env->cr[0] & CR0_PG_MASK) tlb_flush(env_cpu(env));
+  if (env->cr[0] & CR0_PG_MASK) tlb_flush_for_cr3(softcpu_of(env_cpu(env)));
 }
 
 void cpu_x86_update_cr4(CPUX86State *env, uint32_t new_cr4) {

@@ -341,18 +341,11 @@ CODE(code_rep_movsl):
 CODE(code_rep_movsq):
   rep movsq
   int $0x80
-CODE(code_rep_stosb):
-  rep stosb
+  .irp size, b, w, l, q
+CODE(code_rep_stos\size):
+  rep stos\size
   int $0x80
-CODE(code_rep_stosw):
-  rep stosw
-  int $0x80
-CODE(code_rep_stosl):
-  rep stosl
-  int $0x80
-CODE(code_rep_stosq):
-  rep stosq
-  int $0x80
+  .endr
 CODE(code_rep_movsb_fs):
   rep movsb %fs:(%rsi), %es:(%rdi)
   int $0x80
@@ -372,6 +365,27 @@ CODE(code_remap):            /* PTE at RSI becomes RDX, then the page at RDI is 
   invlpg (%rdi)
   call *%rdi
   out %al, $EXIT_PORT
+/* Functions at RDI, each after an exit and mov cr3 or invlpg; in ring 3 between system calls. */
+CODE(code_serve_kernel):
+  out %al, $EXIT_PORT
+  mov %cr3, %rdx
+  mov %rdx, %cr3
+  call *%rdi
+  jmp code_serve_kernel
+CODE(code_serve_invlpg):
+  out %al, $EXIT_PORT
+  invlpg (%rdi)
+  call *%rdi
+  jmp code_serve_invlpg
+CODE(code_serve_user):
+  syscall
+  call *%rdi
+  jmp code_serve_user
+CODE(code_serve_entry):
+  out %al, $EXIT_PORT
+  mov %cr3, %rdx
+  mov %rdx, %cr3
+  sysretq
 CODE(code_return_1):
   mov $1, %eax
   ret

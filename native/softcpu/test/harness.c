@@ -181,6 +181,12 @@ struct frame guest_run_at(struct guest *guest, const char *label, int ring) {
   return guest_run(guest);
 }
 
+void put_function(struct guest *guest, uint64_t gpa, uint32_t value) {
+  uint8_t code[] = {0xb8, 0, 0, 0, 0, 0xc3};
+  memcpy(code + 1, &value, 4);
+  memcpy(guest_at(guest, gpa), code, sizeof(code));
+}
+
 void guest_set_gpr(struct guest *guest, int gpr, uint64_t value) {
   softcpu_gpr(guest->cpu)[gpr] = value;
 }

@@ -77,6 +77,9 @@ struct frame guest_run(struct guest *guest);
 /* Returns from the trap that guest_run() has given. */
 void guest_resume(struct guest *guest);
 
+/* mov $value, %eax; ret */
+void put_function(struct guest *guest, uint64_t gpa, uint32_t value);
+
 /* Runs the label in a ring to the next exit. */
 struct frame guest_run_at(struct guest *guest, const char *label, int ring);
 void guest_set_gpr(struct guest *guest, int gpr, uint64_t value);
@@ -92,8 +95,8 @@ struct test {
   const char *name;
   void (*run)(void);
 };
-extern const struct test exception_tests[], interrupt_tests[], system_tests[], debug_tests[], memory_tests[],
-    string_tests[], life_tests[], hostile_tests[];
+extern const struct test exception_tests[], jump_tests[], interrupt_tests[], system_tests[], debug_tests[],
+    memory_tests[], string_tests[], life_tests[], hostile_tests[];
 
 extern int failures;
 #define CHECK(condition) check(condition, #condition, __FILE__, __LINE__)

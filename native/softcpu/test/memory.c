@@ -21,13 +21,6 @@ static softcpu_state get(struct guest *guest) {
   return state;
 }
 
-/* mov $value, %eax; ret */
-static void put_function(struct guest *guest, uint64_t gpa, uint32_t value) {
-  uint8_t code[] = {0xb8, 0, 0, 0, 0, 0xc3};
-  memcpy(code + 1, &value, 4);
-  memcpy(guest_at(guest, gpa), code, sizeof(code));
-}
-
 static uint64_t call(struct guest *guest, uint64_t function) {
   guest_set_gpr(guest, RDI, function);
   CHECK_EQ(guest_run_at(guest, code_call, 0).vector, NO_VECTOR);
@@ -118,6 +111,41 @@ static void tlb_flushes(void) {
     guest_set_gpr(&guest, RDI, page);
     guest_run_at(&guest, code_read, 0);
     CHECK_EQ(guest_gpr(&guest, RAX), 2);
+  }
+  guest_free(&guest);
+}
+
+static uint64_t read_at(struct guest *guest, uint64_t address) {
+  guest_set_gpr(guest, RDI, address);
+  guest_run_at(guest, code_read, 0);
+  return guest_gpr(guest, RAX);
+}
+
+/* Every page of RAM by two addresses, as many as the TLB has room for: a flush drops them all, invlpg the
+ * one. */
+static void many_pages(void) {
+  struct guest guest = guest_new(AT(code_add));
+  uint64_t *pml4 = guest_at(&guest, GUEST_TABLES), high = 1ull << 40;
+  uint64_t from = FREE, to = FREE + 0x1000;
+  pml4[high >> 39] = pml4[0];
+  *(uint64_t *)guest_at(&guest, from) = 1;
+  *(uint64_t *)guest_at(&guest, to) = 2;
+  for (int how = 0; how < 2; how++) {
+    *guest_pte(&guest, from) = from | P | W | U;
+    softcpu_flush_tlb(guest.cpu);
+    for (uint64_t page = 0; page < RAM_BYTES; page += 4096) {
+      read_at(&guest, page);
+      read_at(&guest, high | page);
+    }
+    CHECK_EQ(read_at(&guest, from), 1);
+    CHECK_EQ(read_at(&guest, high | from), 1);
+    *guest_pte(&guest, from) = to | P | W | U;
+    if (how)
+      softcpu_flush_tlb(guest.cpu);
+    else
+      softcpu_invlpg(guest.cpu, from), softcpu_invlpg(guest.cpu, high | from);
+    CHECK_EQ(read_at(&guest, from), 2);
+    CHECK_EQ(read_at(&guest, high | from), 2);
   }
   guest_free(&guest);
 }
@@ -274,6 +302,7 @@ const struct test memory_tests[] = {
     {"memory: accessed and dirty bits", accessed_and_dirty},
     {"memory: large pages", large_pages},
     {"memory: TLB flushes", tlb_flushes},
+    {"memory: many pages", many_pages},
     {"memory: self-modifying code", self_modifying},
     {"memory: remapped code", remapped_code},
     {"memory: aliased code", aliased_code},
