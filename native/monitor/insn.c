@@ -14,6 +14,13 @@ u8 next(struct insn *i) {
   return i->position < i->length ? i->bytes[i->position++] : (i->position++, 0);
 }
 
+u64 immediate32(struct insn *i) {
+  u32 value = next(i);
+  for (int shift = 8; shift < 32; shift += 8)
+    value |= (u32)next(i) << shift;
+  return (u64)(s64)(int)value;
+}
+
 u64 descriptor(struct vcpu_area *v, u64 selector) {
   u64 table = selector & 4 ? LDT_VA : GDT_VA, value;
   get_guest(value, table + v->id * BLOCK_SIZE + (selector & 0xfff8), fault);
@@ -40,13 +47,22 @@ static int is_prefix(u8 byte) {
   return 0;
 }
 
+/* What can be read of it. */
+static unsigned read_code(u8 *bytes, u64 address) {
+  unsigned length = 0;
+  if ((address & 0xfff) <= 0x1000 - CODE_BYTES && !copy_from_guest(bytes, address, CODE_BYTES))
+    return MAX_INSN;
+  while (length < MAX_INSN && !copy_from_guest(bytes + length, address + length, 1))
+    length++;
+  return length;
+}
+
 void decode(struct insn *i, struct vcpu_area *v, const struct regs *r) {
   u64 code = descriptor(v, r->cs), address = r->rip;
   int is_long = (code & DESCRIPTOR_LONG) != 0;
   *i = (struct insn){0};
   if (!is_long) address = (u32)(r->rip + (code >> 16 & 0xffffff) + (code >> 56 << 24));
-  while (i->length < MAX_INSN && !copy_from_guest(i->bytes + i->length, address + i->length, 1))
-    i->length++;
+  i->length = read_code(i->bytes, address);
   int default16 = !is_long && !(code & DESCRIPTOR_32BIT);
   i->operand16 = default16;
   for (i->opcode = next(i); is_prefix(i->opcode); i->opcode = next(i))

@@ -17,6 +17,7 @@
 #define PTE_ADDRESS 0x000ffffffffff000ul
 #define X86_EFLAGS_IF 0x200ul
 #define X86_EFLAGS_TF 0x100ul
+#define X86_EFLAGS_RF 0x10000ul
 
 /* swapgs cannot anchor the monitor (Xen gives KERNEL_GS_BASE to the guest): a vCPU is found from its stack.
  */

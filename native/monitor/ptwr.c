@@ -1,12 +1,14 @@
 /*
  * ptwr: a kernel's write to an entry of an L1 table that it has mapped read-only. Xen emulates the
  * instruction (xen/arch/x86/pv/ro-page-fault.c); here the guest executes it itself, with the mapping made
- * writable for that one step, and the entry is checked after.
+ * writable for that one step, and the entry is checked after. Only MOV and XCHG of whole entries, which are
+ * what a kernel takes most, are done at once.
  */
 #include "insn.h"
 
 #define DR6_BREAKPOINTS 0xful
 #define DR6_SINGLE_STEP 0x4000ul
+#define DR7_ENABLED 0xfful
 #define ENTRY_SIZE 8
 
 /* Bytes that the instruction writes, 0 for one that does not write to memory or is none of those listed. */
@@ -51,6 +53,53 @@ static unsigned write_size(const struct insn *i) {
   return 0;
 }
 
+static s64 commit(struct vcpu_area *v, u64 gpa, u64 old, u64 value) {
+  if (DOMAIN->flags & DOMAIN_FAST_PATHS) return l1_entry_written(v, old, value);
+  v->hypercall[0] = gpa;
+  v->hypercall[1] = old;
+  v->hypercall[2] = value;
+  exit_to_hypervisor(v, MONITOR_EXIT_PTWR);
+  return v->hypercall_result;
+}
+
+/* The rest of a ModRM operand in memory: SIB and displacement. */
+static void skip_operand(struct insn *i, u8 modrm) {
+  unsigned mod = modrm >> 6, base = modrm & 7;
+  if (base == 4) base = next(i) & 7;
+  i->position += mod == 1 ? 1 : mod == 2 || base == 5 ? 4 : 0;
+}
+
+/* Does the instruction, if it is one of those and nothing watches it: 1. */
+static int write_at_once(struct vcpu_area *v, struct regs *r, struct insn *i, u64 address, u64 gpa) {
+  if (i->two_byte || !(i->rex & REX_W) || (r->rflags & X86_EFLAGS_TF) || (v->dr[7] & DR7_ENABLED)) return 0;
+  u8 modrm = next(i);
+  unsigned number = (modrm >> 3 & 7) | (i->rex & REX_R ? 8 : 0);
+  u64 *operand = gpr(r, number), value = *operand;
+  skip_operand(i, modrm);
+  switch (i->opcode) {
+  case 0x87: /* xchg */
+  case 0x89: /* mov */
+    break;
+  case 0xc7: /* mov of an immediate */
+    if (number & 7) return 0;
+    value = immediate32(i);
+    break;
+  default:
+    return 0;
+  }
+  if (i->position > i->length) return 0;
+  u64 *entry = direct(gpa), old = __atomic_exchange_n(entry, value, __ATOMIC_SEQ_CST);
+  if (value != old && commit(v, gpa, old, value)) {
+    *entry = old;
+    inject_page_fault(v, r, address, PF_PROTECTED_WRITE);
+    return 1;
+  }
+  if (i->opcode == 0x87) *operand = old;
+  r->rip += i->position;
+  r->rflags &= ~X86_EFLAGS_RF;
+  return 1;
+}
+
 int ptwr_begin(struct vcpu_area *v, struct regs *r) {
   u64 address = v->cr2;
   struct insn i;
@@ -68,6 +117,7 @@ int ptwr_begin(struct vcpu_area *v, struct regs *r) {
   p->entry_gpa = (*mapping & PTE_ADDRESS) | (address & 0xff8);
   /* The entry through which it is reached itself would show the change that is made for the step. */
   if (p->entry_gpa == p->mapping_gpa) return 0;
+  if (size == ENTRY_SIZE && write_at_once(v, r, &i, address, p->entry_gpa)) return 1;
   p->rflags = r->rflags & (X86_EFLAGS_TF | X86_EFLAGS_IF);
   p->old = *(volatile u64 *)direct(p->entry_gpa);
   v->fault_registers = *r;
@@ -76,15 +126,6 @@ int ptwr_begin(struct vcpu_area *v, struct regs *r) {
   r->rflags = (r->rflags & ~X86_EFLAGS_IF) | X86_EFLAGS_TF;
   p->active = 1;
   return 1;
-}
-
-static s64 commit(struct vcpu_area *v, u64 gpa, u64 old, u64 value) {
-  if (DOMAIN->flags & DOMAIN_FAST_PATHS) return l1_entry_written(v, old, value);
-  v->hypercall[0] = gpa;
-  v->hypercall[1] = old;
-  v->hypercall[2] = value;
-  exit_to_hypervisor(v, MONITOR_EXIT_PTWR);
-  return v->hypercall_result;
 }
 
 /* Whether the #DB was the step's alone; if not, DR6 tells the guest of its own reasons only. */

@@ -27,8 +27,13 @@ void write_cr0_ts(struct vcpu_area *v, u64 ts) {
 
 int copy_from_guest(void *to, u64 from, u64 size) {
   u8 *bytes = to, byte;
+  u64 i = 0, word;
   if (!guest_range_ok(from, size)) return -XEN_EFAULT;
-  for (u64 i = 0; i < size; i++) {
+  for (; i + 8 <= size; i += 8) {
+    get_guest(word, from + i, fault);
+    __builtin_memcpy(bytes + i, &word, 8);
+  }
+  for (; i < size; i++) {
     get_guest(byte, from + i, fault);
     bytes[i] = byte;
   }
