@@ -20,6 +20,7 @@ static inline void put_table(struct vcpu_area *v, u64 mfn, u64 level, int linear
 
 void flush_tlb(struct vcpu_area *v) {
   DOMAIN->flush_clock++;
+  v->pending &= ~(u64)PENDING_CR3;
   load_cr3(v->cr3);
 }
 

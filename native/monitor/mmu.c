@@ -88,7 +88,7 @@ s64 fast_update_va_mapping(struct vcpu_area *v, const u64 *args) {
   if (error) return error;
   switch (flags & UVMF_FLUSHTYPE_MASK) {
   case UVMF_TLB_FLUSH:
-    flush_tlb(v);
+    v->pending |= PENDING_CR3; /* one flush for all calls of a multicall */
     break;
   case UVMF_INVLPG:
     invlpg(address);
@@ -135,7 +135,7 @@ static s64 mmuext(struct vcpu_area *v, u64 cmd, u64 arg1, u64 arg2) {
     if (DOMAIN->nr_vcpus > 1) return LEAVE_TO_HYPERVISOR;
     /* fall through */
   case MMUEXT_TLB_FLUSH_LOCAL:
-    flush_tlb(v);
+    v->pending |= PENDING_CR3;
     return 0;
   case MMUEXT_INVLPG_ALL:
     if (DOMAIN->nr_vcpus > 1) return LEAVE_TO_HYPERVISOR;
