@@ -41,7 +41,8 @@ struct code_page {
   uint64_t gpa;
 };
 struct jump_kind {
-  uint64_t tag; /* the generation, never 0, in its upper half */
+  uint64_t tag;    /* the generation, never 0, in its upper half */
+  unsigned checks; /* of the pages, since all was forgotten last */
   unsigned count;
   uint16_t used[CODE_PAGES]; /* slots of `pages`, a hash table */
   struct code_page pages[CODE_PAGE_SLOTS];

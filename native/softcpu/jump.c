@@ -12,6 +12,7 @@
 const uint8_t *jump_miss;
 
 static const uint64_t no_page = 1;
+enum { MAX_CHECKS = 256 };
 
 bool jumps_create(struct softcpu *cpu) {
   cpu->jumps = calloc(JUMPS, sizeof(*cpu->jumps));
@@ -54,6 +55,7 @@ static void forget(struct softcpu *cpu, struct jump_kind *kind) {
   for (unsigned i = 0; i < kind->count; i++)
     kind->pages[kind->used[i]].address = no_page;
   kind->count = 0;
+  kind->checks = 0;
   kind->tag += 1ull << 32;
   if (kind->tag) return;
   memset(cpu->jumps, 0, JUMPS * sizeof(*cpu->jumps));
@@ -82,10 +84,13 @@ void jumps_forget_page(struct softcpu *cpu, uint64_t address) {
     if (find_page(&cpu->jump_kinds[i], page)->address == page) forget(cpu, &cpu->jump_kinds[i]);
 }
 
-/* Any page may be. A guest's kernel flushes its TLB at every change of its page tables. */
+/* Any page may be. A guest's kernel flushes its TLB at every change of its page tables. Now and then all is
+ * forgotten, or pages whose code has not run for long would be looked at every time. */
 void jumps_check(struct softcpu *cpu) {
-  for (int i = 0; i < 2; i++)
-    if (!mmu_has_code(cpu, &cpu->jump_kinds[i], i)) forget(cpu, &cpu->jump_kinds[i]);
+  for (int i = 0; i < 2; i++) {
+    struct jump_kind *kind = &cpu->jump_kinds[i];
+    if (++kind->checks == MAX_CHECKS || !mmu_has_code(cpu, kind, i)) forget(cpu, kind);
+  }
 }
 
 void tcg_flush_jmp_cache(CPUState *cs) {
