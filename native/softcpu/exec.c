@@ -121,7 +121,8 @@ const void *HELPER(next_block)(CPUX86State *env) {
   uint32_t flags = env->hflags | (env->eflags & EFLAGS_OF_BLOCKS);
   const struct jump *jump = &cpu->jumps[jump_index(env->eip)];
   if (unlikely(cpu->port_written | cpu->irq_waits)) return tcg_code_gen_epilogue;
-  if (likely(flags & HF_CS64_MASK && jump->pc == env->eip && jump->tag == (jump_kind(cpu, flags)->tag | flags)))
+  if (likely(flags & HF_CS64_MASK && jump->pc == env->eip &&
+             jump->tag == (jump_kind(cpu, flags)->tag | flags)))
     return jump->code;
   return helper_lookup_tb_ptr(env);
 }
