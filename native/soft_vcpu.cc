@@ -18,7 +18,19 @@ uint64_t nanoseconds_argument(const Napi::CallbackInfo &info, const char *name) 
   return value >= 9.2e18 ? uint64_t(9.2e18) : uint64_t(value);
 }
 
+// How much longer a CPU may run whose slice ends in ring 0.
+constexpr uint64_t kRing0GraceNs = 20000;
+
 } // namespace
+
+SoftGroup::SoftGroup()
+    : kick(VcpuKick::create([this] {
+        if (softcpu *cpu = running) softcpu_kick(cpu);
+      })),
+      timer([this] { kick->kick(); }), slice([this] {
+        slice_over = true;
+        kick->interrupt();
+      }) {}
 
 void SoftVcpu::init(Napi::Env env, Napi::Object exports) {
   // Called for every exit of the guest: without node-addon-api's wrapper.
@@ -32,6 +44,7 @@ void SoftVcpu::init(Napi::Env env, Napi::Object exports) {
                                                InstanceMethod<&SoftVcpu::inject>("inject"),
                                                InstanceMethod<&SoftVcpu::wait>("wait"),
                                                InstanceMethod<&SoftVcpu::set_timer>("setTimer"),
+                                               InstanceMethod<&SoftVcpu::set_slice>("setSlice"),
                                                InstanceMethod<&SoftVcpu::get_state>("getState"),
                                                InstanceMethod<&SoftVcpu::set_state>("setState"),
                                                InstanceMethod<&SoftVcpu::set_cpuid>("setCpuid"),
@@ -48,11 +61,16 @@ SoftVcpu::SoftVcpu(const Napi::CallbackInfo &info) : Napi::ObjectWrap<SoftVcpu>(
   config.ram = memory_->base;
   config.ram_bytes = memory_->bytes;
   config.exit_port = uint32_t(integer_argument(info, 1, "exitPort", 0xffff));
+  if (!info[2].IsUndefined()) {
+    auto *sibling = info[2].IsObject() ? Unwrap(info[2].As<Napi::Object>()) : nullptr;
+    if (!sibling || !sibling->cpu_) throw_code(env, "EBADF", "sibling is not an open vCPU");
+    config.sibling = sibling->cpu_;
+    group_ = sibling->group_;
+  }
   const char *error = "unknown";
-  softcpu *cpu = cpu_ = softcpu_create(&config, &error);
-  if (!cpu) throw_code(env, "ENOMEM", std::string("soft CPU: ") + error);
-  kick_ = VcpuKick::create([cpu] { softcpu_kick(cpu); });
-  timer_ = std::make_unique<VcpuTimer>([kick = kick_] { kick->kick(); });
+  cpu_ = softcpu_create(&config, &error);
+  if (!cpu_) throw_code(env, "ENOMEM", std::string("soft CPU: ") + error);
+  if (!group_) group_ = std::make_shared<SoftGroup>();
 }
 
 SoftVcpu::~SoftVcpu() {
@@ -77,14 +95,41 @@ napi_value SoftVcpu::run_raw(napi_env env, napi_callback_info info) {
 }
 
 int SoftVcpu::run() {
+  group_->running = cpu_;
+  int exit = run_until_exit();
+  group_->running = nullptr;
+  return exit;
+}
+
+// The monitor, in ring 0, is not interrupted: it holds what the next CPU may need.
+bool SoftVcpu::take_turn_over() {
+  if (!group_->sliced) return false;
+  if (softcpu_cpl(cpu_) != 0) {
+    group_->sliced = false;
+    return true;
+  }
+  const char *failed;
+  group_->slice_over = false;
+  group_->slice.arm(monotonic_ns() + kRing0GraceNs, &failed);
+  return false;
+}
+
+int SoftVcpu::run_until_exit() {
   for (;;) {
-    if (kick_->take()) return VCPU_EXIT_KICK;
+    if (group_->kick->take()) return VCPU_EXIT_KICK;
+    if (group_->slice_over && take_turn_over()) return VCPU_EXIT_YIELD;
     switch (softcpu_run(cpu_)) {
     case SOFTCPU_EXIT_PORT:
       return VCPU_EXIT_PORT;
     case SOFTCPU_EXIT_KICK:
       // The CPU keeps a kick of its own, which may belong to one that an earlier run() or wait() has
       // answered.
+      break;
+    case SOFTCPU_EXIT_PAUSE:
+      if (group_->sliced && softcpu_cpl(cpu_) != 0) {
+        group_->sliced = false;
+        return VCPU_EXIT_YIELD;
+      }
       break;
     case SOFTCPU_EXIT_HLT:
       return VCPU_EXIT_HLT;
@@ -103,7 +148,7 @@ void SoftVcpu::require_open(Napi::Env env) const {
 
 Napi::Value SoftVcpu::id(const Napi::CallbackInfo &info) {
   require_open(info.Env());
-  return Napi::Number::New(info.Env(), kick_->id);
+  return Napi::Number::New(info.Env(), group_->kick->id);
 }
 
 Napi::Value SoftVcpu::last_error(const Napi::CallbackInfo &info) {
@@ -123,11 +168,11 @@ Napi::Value SoftVcpu::wait(const Napi::CallbackInfo &info) {
   uint64_t end = monotonic_ns() + timeout;
   bool kicked = false;
   for (;;) {
-    uint64_t until = std::min(end, timer_->deadline());
-    kicked = kick_->wait_until(until);
+    uint64_t until = std::min(end, group_->timer.deadline());
+    kicked = group_->kick->wait_until(until);
     if (kicked) break;
     uint64_t now = monotonic_ns();
-    kicked = timer_->take_due(now);
+    kicked = group_->timer.take_due(now);
     if (kicked || now >= end) break;
   }
   return Napi::Boolean::New(info.Env(), kicked);
@@ -136,7 +181,18 @@ Napi::Value SoftVcpu::wait(const Napi::CallbackInfo &info) {
 void SoftVcpu::set_timer(const Napi::CallbackInfo &info) {
   require_open(info.Env());
   const char *failed = nullptr;
-  int error = timer_->arm(nanoseconds_argument(info, "deadlineNs"), &failed);
+  int error = group_->timer.arm(nanoseconds_argument(info, "deadlineNs"), &failed);
+  if (error) throw_errno(info.Env(), error, failed);
+}
+
+// From now on, ns long; 0: for ever. The runs of all siblings together.
+void SoftVcpu::set_slice(const Napi::CallbackInfo &info) {
+  require_open(info.Env());
+  uint64_t ns = nanoseconds_argument(info, "ns");
+  const char *failed = nullptr;
+  group_->sliced = ns != 0;
+  group_->slice_over = false;
+  int error = group_->slice.arm(ns ? monotonic_ns() + ns : 0, &failed);
   if (error) throw_errno(info.Env(), error, failed);
 }
 
@@ -188,9 +244,8 @@ void SoftVcpu::close(const Napi::CallbackInfo &) {
 }
 
 void SoftVcpu::release() {
-  timer_.reset();
-  if (kick_) kick_->close();
-  kick_.reset();
+  if (group_) group_->kick->settle();
+  group_.reset();
   softcpu_destroy(cpu_);
   cpu_ = nullptr;
   memory_.reset();

@@ -1,6 +1,7 @@
-// One software CPU over the guest's memory.
+// Software CPUs over a guest's memory: one, or several that take turns on one thread.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <napi.h>
 #include <softcpu.h>
@@ -9,6 +10,21 @@
 #include "guest_memory.h"
 #include "vcpu_kick.h"
 #include "vcpu_timer.h"
+
+// What the CPUs of a machine have in common.
+class SoftGroup {
+public:
+  SoftGroup();
+  ~SoftGroup() { kick->close(); }
+
+  // Kicks whichever of them runs, or the next run or wait of any.
+  const std::shared_ptr<VcpuKick> kick;
+  std::atomic<softcpu *> running{nullptr};
+  std::atomic<bool> slice_over{false};
+  bool sliced = false; // a run ends with its slice
+  // After the members that their threads use.
+  VcpuTimer timer, slice;
+};
 
 class SoftVcpu : public Napi::ObjectWrap<SoftVcpu> {
 public:
@@ -24,6 +40,7 @@ private:
   void inject(const Napi::CallbackInfo &info);
   Napi::Value wait(const Napi::CallbackInfo &info);
   void set_timer(const Napi::CallbackInfo &info);
+  void set_slice(const Napi::CallbackInfo &info);
   Napi::Value get_state(const Napi::CallbackInfo &info);
   void set_state(const Napi::CallbackInfo &info);
   void set_cpuid(const Napi::CallbackInfo &info);
@@ -31,14 +48,15 @@ private:
   void close(const Napi::CallbackInfo &info);
 
   int run();
+  int run_until_exit();
+  bool take_turn_over();
   void require_open(Napi::Env env) const;
   void release();
 
-  // Destroyed in release() from the outside in: the timer's thread, the kicks of others, the CPU,
-  // its memory.
+  // Destroyed in release() from the outside in: the group's threads and kicks with its last CPU, the CPU, its
+  // memory.
   std::shared_ptr<GuestMapping> memory_;
   softcpu *cpu_ = nullptr;
-  std::shared_ptr<VcpuKick> kick_;
-  std::unique_ptr<VcpuTimer> timer_;
+  std::shared_ptr<SoftGroup> group_;
   std::string last_error_;
 };

@@ -7,4 +7,5 @@ enum vcpu_exit {
   VCPU_EXIT_HLT = 3,      // hlt with no interrupt to take
   VCPU_EXIT_SHUTDOWN = 4, // triple fault
   VCPU_EXIT_ERROR = 5,    // the engine cannot go on
+  VCPU_EXIT_YIELD = 6,    // its slice is over, or it spins; in ring 1 to 3
 };

@@ -102,6 +102,10 @@ void VcpuKick::kick() {
     syscall(SYS_futex, &state_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
     return;
   }
+  interrupt();
+}
+
+void VcpuKick::interrupt() {
   std::lock_guard guard(lock_);
   if (interrupt_) interrupt_();
 }

@@ -24,6 +24,10 @@ public:
   VcpuKick &operator=(const VcpuKick &) = delete;
 
   void kick();
+  // Interrupts a run without a kick: what it is for is the caller's.
+  void interrupt();
+  // `interrupt` is not under way when this returns.
+  void settle() { std::lock_guard guard(lock_); }
   // Takes a kick that has come, if one has. Only on the vCPU's thread, like wait().
   bool take() { return state_.exchange(kNone) == kKicked || stopping_; }
   // Whether take() would find one. Any thread.

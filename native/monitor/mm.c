@@ -19,7 +19,7 @@
 static inline void put_table(struct vcpu_area *v, u64 mfn, u64 level, int linear);
 
 void flush_tlb(struct vcpu_area *v) {
-  DOMAIN->flush_clock++;
+  if (DOMAIN->nr_vcpus == 1) DOMAIN->flush_clock++;
   v->pending &= ~(u64)PENDING_CR3;
   load_cr3(v->cr3);
 }
@@ -160,7 +160,8 @@ static s64 validate(struct vcpu_area *v, u64 mfn, u64 level) {
 static s64 first_reference(struct vcpu_area *v, u64 mfn, u64 level) {
   u64 *info = info_of(mfn);
   /* A stale writable translation must not outlive the change of type (get_page_type's flush). */
-  if (*info >> PGT_stamp_shift == (u32)DOMAIN->flush_clock) v->pending |= PENDING_CR3;
+  if (*info >> PGT_stamp_shift == (u32)DOMAIN->flush_clock)
+    v->pending |= DOMAIN->nr_vcpus == 1 ? PENDING_CR3 : PENDING_FLUSH_ALL;
   *info = ((u32)*info & ~PGT_type_mask) | level | PGT_count_one;
   s64 error = validate(v, mfn, level);
   if (error) *info = (u32)*info & ~(PGT_type_mask | PGT_count_mask);

@@ -112,6 +112,10 @@ static void apply_pending(struct vcpu_area *v) {
   u64 pending = v->pending;
   if (likely(!pending)) return;
   v->pending = 0;
+  if (unlikely(pending & PENDING_FLUSH_ALL)) {
+    exit_to_hypervisor(v, MONITOR_EXIT_FLUSH_ALL);
+    pending |= PENDING_CR3;
+  }
   if (pending & PENDING_CR3)
     flush_tlb(v);
   else if (pending & PENDING_INVLPG)

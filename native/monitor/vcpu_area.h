@@ -71,6 +71,7 @@ typedef long s64;
 #define MONITOR_EXIT_PANIC 5     /* a fault in the monitor itself */
 #define MONITOR_EXIT_LDT                                                                                     \
   6 /* hypercall[0] = offset of an LDT page to map, or LDT_UNMAP; result 0 or an errno */
+#define MONITOR_EXIT_FLUSH_ALL 8 /* the other vCPUs have to flush their TLBs before they go on */
 #define MONITOR_EXIT_HYPERCALL_PAGE 7 /* hypercall[0] = what was written to the MSR; result 0 or an errno */
 
 #define LDT_UNMAP 0xfffffffffffffffful
@@ -94,6 +95,7 @@ typedef long s64;
 #define PENDING_LDT (1u << 8)
 #define PENDING_INVLPG (1u << 9) /* invlpg_address only; PENDING_CR3 covers it */
 #define PENDING_XCR0 (1u << 10)
+#define PENDING_FLUSH_ALL (1u << 11) /* the TLB of every vCPU; of domains that have several */
 
 /* vcpu_area.sysret_cs: no selector. 0 is one that an iret may name, to the kernel. */
 #define SYSRET_NONE 0xffffffff
@@ -212,7 +214,7 @@ struct domain_area {
   u64 tsc_to_system_mul;
   s64 tsc_shift;
   u64 vm_assist;
-  u64 flush_clock; /* full TLB flushes so far, 32 bits used */
+  u64 flush_clock; /* full TLB flushes so far, of all vCPUs where there are several; 32 bits used */
   u64 domid;
 };
 

@@ -1,5 +1,5 @@
-/* Translated blocks of one CPU: making, finding, chaining and dropping them.
- * Only the thread that runs the CPU comes here, so there are no locks. Blocks
+/* Translated blocks of a CPU and its siblings: making, finding, chaining and dropping them.
+ * Only the thread that runs them comes here, so there are no locks. Blocks
  * are known by guest physical page: a page's list holds every block with code
  * in it, and while the list is not empty, stores to the page take the slow path
  * (exec/ram_addr.h) and end up in block_invalidate_range(). */
@@ -26,8 +26,9 @@ static size_t page_table_bytes(const struct block_cache *cache) {
 }
 
 bool block_cache_init(struct softcpu *cpu, uint64_t ram_bytes, size_t code_bytes) {
-  struct block_cache *cache = &cpu->blocks;
+  struct block_cache *cache = cpu->blocks = calloc(1, sizeof(*cache));
   int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+  if (!cache) return false;
   cache->page_count = (ram_bytes >> TARGET_PAGE_BITS) + 1; /* and the page of what is not RAM */
   void *pages = mmap(NULL, page_table_bytes(cache), prot, flags, -1, 0);
   if (pages == MAP_FAILED) return false;
@@ -51,16 +52,18 @@ bool block_cache_init(struct softcpu *cpu, uint64_t ram_bytes, size_t code_bytes
 }
 
 void block_cache_free(struct softcpu *cpu) {
-  struct block_cache *cache = &cpu->blocks;
+  struct block_cache *cache = cpu->blocks;
+  if (!cache) return;
   if (cache->pages) munmap(cache->pages, page_table_bytes(cache));
   if (cache->code) munmap(cache->code, cache->code_bytes);
   g_free(cache->order);
   g_free(cache->slots);
+  free(cache);
 }
 
 /* Drops everything. Not while translated code is running. */
 void block_cache_flush(struct softcpu *cpu) {
-  struct block_cache *cache = &cpu->blocks;
+  struct block_cache *cache = cpu->blocks;
   for (size_t i = 0; i < cache->count; i++) {
     TranslationBlock *tb = cache->order[i];
     for (int n = 0; n < 2; n++)
@@ -69,9 +72,11 @@ void block_cache_flush(struct softcpu *cpu) {
   cache->count = 0;
   cache->used = 0;
   memset(cache->slots, 0, (cache->slot_mask + 1) * sizeof(*cache->slots));
-  memset(cpu->jumps, 0, JUMPS * sizeof(*cpu->jumps));
   cpu->tcg->code_gen_ptr = cpu->tcg->code_gen_buffer;
-  tlb_flush(softcpu_cs(cpu)); /* no page is write protected for its code any more */
+  FOR_EACH_SIBLING(one, cpu) {
+    memset(one->jumps, 0, JUMPS * sizeof(*one->jumps));
+    tlb_flush(softcpu_cs(one)); /* no page is write protected for its code any more */
+  }
 }
 
 void tb_flush(CPUState *cs) {
@@ -89,7 +94,7 @@ bool in_code_gen_buffer(const void *p) {
 
 /* The block that a host address of translated code belongs to. */
 TranslationBlock *tcg_tb_lookup(uintptr_t host_pc) {
-  struct block_cache *cache = &softcpu_of(current_cpu)->blocks;
+  struct block_cache *cache = softcpu_of(current_cpu)->blocks;
   size_t low = 0, high = cache->count;
   while (low < high) {
     size_t middle = (low + high) / 2;
@@ -148,7 +153,7 @@ static bool same_second_page(CPUX86State *env, const TranslationBlock *tb, targe
 
 static TranslationBlock *slot_find(struct softcpu *cpu, target_ulong pc, target_ulong cs_base, uint32_t flags,
                                    uint32_t cflags, tb_page_addr_t phys_pc) {
-  struct block_cache *cache = &cpu->blocks;
+  struct block_cache *cache = cpu->blocks;
   uint32_t hash = block_hash(phys_pc, flags, cflags);
   for (size_t at = hash;; at++) {
     struct block_slot *slot = &cache->slots[at & cache->slot_mask];
@@ -161,9 +166,7 @@ static TranslationBlock *slot_find(struct softcpu *cpu, target_ulong pc, target_
   }
 }
 
-/* An entry of an older generation: the block is good if it has not been dropped
- * and is still at that address.
- */
+/* An entry of an older generation: the block is good if it is still there, at that address. */
 static bool still_there(struct softcpu *cpu, const struct jump *jump, target_ulong cs_base,
                         tb_page_addr_t phys_pc) {
   const TranslationBlock *tb = jump->tb;
@@ -171,8 +174,7 @@ static bool still_there(struct softcpu *cpu, const struct jump *jump, target_ulo
          tb->cflags == softcpu_cs(cpu)->tcg_cflags && same_second_page(&cpu->x86.env, tb, jump->pc);
 }
 
-/* The block for this state of the CPU, if there is one. May raise a page fault
- * for the fetch. */
+/* The block for this state of the CPU, if there is one. May raise a page fault for the fetch. */
 TranslationBlock *block_find(struct softcpu *cpu, target_ulong pc, target_ulong cs_base, uint32_t flags,
                              uint32_t cflags) {
   struct jump *jump = &cpu->jumps[jump_index(pc)];
@@ -226,7 +228,7 @@ static void reset_chain(TranslationBlock *tb, int n) {
 }
 
 static void publish(struct softcpu *cpu, TranslationBlock *tb) {
-  struct block_cache *cache = &cpu->blocks;
+  struct block_cache *cache = cpu->blocks;
   tb->jmp_list_head = 0;
   for (int n = 0; n < 2; n++) {
     tb->jmp_list_next[n] = 0;
@@ -267,8 +269,7 @@ static TranslationBlock *try_make(struct softcpu *cpu, TranslationBlock like, vo
   return tb;
 }
 
-/* Translates the block for this state of the CPU. May raise a page fault for
- * the fetch. */
+/* Translates the block for this state of the CPU. May raise a page fault for the fetch. */
 TranslationBlock *block_make(struct softcpu *cpu, target_ulong pc, target_ulong cs_base, uint32_t flags,
                              uint32_t cflags) {
   void *host_pc;
@@ -290,7 +291,7 @@ TranslationBlock *block_make(struct softcpu *cpu, target_ulong pc, target_ulong 
 void block_chain(struct softcpu *cpu, TranslationBlock *from, int exit, TranslationBlock *to) {
   if (from->jmp_dest[exit] || (from->cflags | to->cflags) & CF_INVALID) return;
   if (tb_page_addr1(to) != (tb_page_addr_t)-1) {
-    tb_set_jmp_target(from, exit, (uintptr_t)cpu->blocks.code);
+    tb_set_jmp_target(from, exit, (uintptr_t)cpu->blocks->code);
     return;
   }
   from->jmp_dest[exit] = (uintptr_t)to;
@@ -319,11 +320,11 @@ static void unchain_outgoing(TranslationBlock *tb, int n) {
 static void drop(struct softcpu *cpu, TranslationBlock *tb) {
   TranslationBlock *from;
   uintptr_t next;
-  jumps_forget(cpu);
-  slot_remove(&cpu->blocks, tb);
+  FOR_EACH_SIBLING(one, cpu) jumps_forget(one);
+  slot_remove(cpu->blocks, tb);
   tb->cflags |= CF_INVALID;
-  page_remove(&cpu->blocks, tb, 0);
-  if (tb_page_addr1(tb) != (tb_page_addr_t)-1) page_remove(&cpu->blocks, tb, 1);
+  page_remove(cpu->blocks, tb, 0);
+  if (tb_page_addr1(tb) != (tb_page_addr_t)-1) page_remove(cpu->blocks, tb, 1);
   unchain_outgoing(tb, 0);
   unchain_outgoing(tb, 1);
   for (uintptr_t link = tb->jmp_list_head; link; link = next) {
@@ -350,7 +351,7 @@ static bool overlaps(const TranslationBlock *tb, int n, uint64_t start, uint64_t
  * the store at host address `retaddr` belongs to was among them, and the CPU's
  * state is that of before the store. */
 static bool invalidate_in_page(struct softcpu *cpu, uint64_t start, uint64_t end, uintptr_t retaddr) {
-  uintptr_t *head = &cpu->blocks.pages[start >> TARGET_PAGE_BITS], next;
+  uintptr_t *head = &cpu->blocks->pages[start >> TARGET_PAGE_BITS], next;
   if (!*head) return false;
   TranslationBlock *running = NULL;
   bool modified_itself = false, looked = false;

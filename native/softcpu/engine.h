@@ -87,7 +87,8 @@ struct softcpu {
   X86CPU x86; /* its first member is CPUState */
   TCGContext *tcg;
   struct tlb_mode modes[TLB_MODES];
-  struct block_cache blocks;
+  struct softcpu *next;       /* the ring of siblings; itself when it has none */
+  struct block_cache *blocks; /* theirs, as are tcg, ram and void_page */
   struct jump *jumps;
   struct jump_kind jump_kinds[2]; /* of the kernel, of user mode */
 
@@ -127,8 +128,11 @@ static inline struct jump_kind *jump_kind(struct softcpu *cpu, uint32_t flags) {
 
 /* Stores to such a page must be noticed. */
 static inline bool page_has_code(const struct softcpu *cpu, uint64_t gpa) {
-  return cpu->blocks.pages[gpa >> TARGET_PAGE_BITS];
+  return cpu->blocks->pages[gpa >> TARGET_PAGE_BITS];
 }
+
+#define FOR_EACH_SIBLING(one, cpu)                                                                           \
+  for (struct softcpu *one = (cpu), *end = NULL; one != end; one = one->next, end = (cpu))
 
 /* Makes `cpu` the one that this thread works for. */
 static inline void softcpu_enter(struct softcpu *cpu) {

@@ -189,9 +189,9 @@ static softcpu_exit run_blocks(struct softcpu *cpu) {
       cs->cflags_next_tb = -1;
     TranslationBlock *tb = block_find(cpu, pc, cs_base, flags, cflags);
     if (!tb) {
-      size_t count = cpu->blocks.count;
+      size_t count = cpu->blocks->count;
       tb = block_make(cpu, pc, cs_base, flags, cflags);
-      if (cpu->blocks.count <= count) last = NULL; /* everything was dropped to make room */
+      if (cpu->blocks->count <= count) last = NULL; /* everything was dropped to make room */
     }
     if (last) block_chain(cpu, last, exit_number, tb);
 
@@ -237,8 +237,8 @@ static softcpu_exit take_exception(struct softcpu *cpu) {
   case EXCP_DEBUG:
     cs->cc->tcg_ops->debug_excp_handler(cs);
     return 0;
-  case EXCP_INTERRUPT:
-    return 0;
+  case EXCP_INTERRUPT: /* pause */
+    return cpu->next == cpu ? 0 : SOFTCPU_EXIT_PAUSE;
   default:
     cpu->error = "an exception of the translator's own that this CPU cannot raise";
     return SOFTCPU_EXIT_ERROR;

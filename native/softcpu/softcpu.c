@@ -11,6 +11,7 @@ static uint32_t living;
 static const CPUClass cpu_class = {.tcg_ops = &x86_ops};
 
 static const char *refuse(const softcpu_config *config) {
+  if (config->sibling) return NULL;
   if (!config->ram || (uintptr_t)config->ram % TARGET_PAGE_SIZE) return "RAM is not page aligned";
   if (!config->ram_bytes || config->ram_bytes % TARGET_PAGE_SIZE) return "RAM is not whole pages";
   if (config->ram_bytes > SOFTCPU_MAX_RAM) return "more RAM than a soft CPU can have";
@@ -18,18 +19,39 @@ static const char *refuse(const softcpu_config *config) {
   return NULL;
 }
 
-static bool build(struct softcpu *cpu, const softcpu_config *config) {
-  CPUState *cs = softcpu_cs(cpu);
+/* What a machine has once. */
+static bool build_machine(struct softcpu *cpu, const softcpu_config *config) {
   uint32_t code_mib = config->code_mib ? MAX(config->code_mib, MIN_CODE_MIB) : DEFAULT_CODE_MIB;
-  cpu->error = "";
   cpu->exit_port = config->exit_port;
   cpu->ram = config->ram;
   cpu->ram_bytes = config->ram_bytes;
   cpu->tcg = softcpu_new_context();
   cpu->void_page = aligned_alloc(TARGET_PAGE_SIZE, TARGET_PAGE_SIZE);
-  if (!cpu->tcg || !jumps_create(cpu) || !cpu->void_page) return false;
+  if (!cpu->tcg || !cpu->void_page) return false;
   memset(cpu->void_page, 0xff, TARGET_PAGE_SIZE);
-  if (!block_cache_init(cpu, config->ram_bytes, (size_t)code_mib << 20) || !tlb_create(cpu)) return false;
+  return block_cache_init(cpu, config->ram_bytes, (size_t)code_mib << 20);
+}
+
+static void join(struct softcpu *cpu, struct softcpu *sibling) {
+  cpu->exit_port = sibling->exit_port;
+  cpu->ram = sibling->ram;
+  cpu->ram_bytes = sibling->ram_bytes;
+  cpu->tcg = sibling->tcg;
+  cpu->void_page = sibling->void_page;
+  cpu->blocks = sibling->blocks;
+  cpu->next = sibling->next;
+  sibling->next = cpu;
+}
+
+static bool build(struct softcpu *cpu, const softcpu_config *config) {
+  CPUState *cs = softcpu_cs(cpu);
+  cpu->error = "";
+  cpu->next = cpu;
+  if (config->sibling)
+    join(cpu, config->sibling);
+  else if (!build_machine(cpu, config))
+    return false;
+  if (!jumps_create(cpu) || !tlb_create(cpu)) return false;
 
   cs->cc = (CPUClass *)&cpu_class;
   cs->env_ptr = &cpu->x86.env;
@@ -66,6 +88,13 @@ softcpu *softcpu_create(const softcpu_config *config, const char **error) {
   return NULL;
 }
 
+static void leave(struct softcpu *cpu) {
+  struct softcpu *before = cpu;
+  while (before->next != cpu)
+    before = before->next;
+  before->next = cpu->next;
+}
+
 void softcpu_destroy(softcpu *cpu) {
   if (!cpu) return;
   if (softcpu_cs(cpu)->env_ptr) {
@@ -74,10 +103,13 @@ void softcpu_destroy(softcpu *cpu) {
     cpu_watchpoint_remove_all(softcpu_cs(cpu), BP_CPU);
   }
   tlb_free(cpu);
-  block_cache_free(cpu);
-  softcpu_free_context(cpu->tcg);
+  if (cpu->next == cpu) {
+    block_cache_free(cpu);
+    softcpu_free_context(cpu->tcg);
+    free(cpu->void_page);
+  }
+  leave(cpu);
   free(cpu->jumps);
-  free(cpu->void_page);
   free(cpu->cpuid);
   free(cpu);
   current_cpu = NULL;

@@ -6,7 +6,7 @@
  * firmware, no device and no APIC. Physical addresses [0, ram_bytes) are the
  * caller's memory; beyond, reads give ones and writes are lost.
  *
- * A CPU belongs to one thread at a time. A function may be called on any
+ * A CPU, and its siblings with it, belongs to one thread at a time. A function may be called on any
  * thread, but unless it says otherwise not while another one is inside a call
  * for the same CPU. Different CPUs are independent of each other. */
 #ifndef SOFTCPU_H
@@ -22,7 +22,7 @@ extern "C" {
 
 typedef struct softcpu softcpu;
 
-enum { SOFTCPU_MAX_CPUS = 64 };             /* at once in a process; softcpu_create fails beyond */
+enum { SOFTCPU_MAX_CPUS = 256 };            /* at once in a process; softcpu_create fails beyond */
 #define SOFTCPU_MAX_RAM (UINT64_C(1) << 36) /* bytes */
 
 typedef struct softcpu_config {
@@ -32,6 +32,9 @@ typedef struct softcpu_config {
                          does */
   uint32_t code_mib;  /* room for translated code, address space until used; 0:
                          the default */
+  softcpu *sibling;   /* a further CPU of that one's machine: it has the same
+                         memory, port and translated code, whatever is said
+                         above. NULL: a machine of its own. */
 } softcpu_config;
 
 /* A CPU in its reset state: see softcpu_get_state; there is nothing to run at
@@ -51,6 +54,7 @@ typedef enum softcpu_exit {
                                 running again goes on after it */
   SOFTCPU_EXIT_SHUTDOWN = 4, /* triple fault; the CPU is as the fault left it */
   SOFTCPU_EXIT_ERROR = 5,    /* the engine cannot go on: softcpu_error */
+  SOFTCPU_EXIT_PAUSE = 6,    /* pause, of a CPU that has siblings: it may wait for one of them */
 } softcpu_exit;
 
 /* Runs until something of the above. */

@@ -192,22 +192,24 @@ CPUTLBEntry *tlb_fill(struct softcpu *cpu, uint64_t address, MMUAccessType acces
   return use_entry(cpu, mode, page, &old->entry);
 }
 
+static void protect(struct tlb_mode *mode, uintptr_t host) {
+  bool all = mode->used_count == TLB_ENTRIES;
+  for (unsigned n = 0; n < mode->used_count; n++) {
+    CPUTLBEntry *entry = entry_at(mode, all ? n : mode->used[n]);
+    if (entry->addr_write != (uint64_t)-1 && (entry->addr_write & TARGET_PAGE_MASK) + entry->addend == host &&
+        !(entry->addr_write & TLB_DISCARD_WRITE))
+      entry->addr_write |= TLB_NOTDIRTY;
+  }
+}
+
 /* The page has got its first block: stores to it take the slow path from now
  * on. */
 void tlb_protect_code(ram_addr_t gpa) {
   struct softcpu *cpu = softcpu_of(current_cpu);
   uintptr_t host = (uintptr_t)cpu->ram + (gpa & TARGET_PAGE_MASK);
-  for (int i = 0; i < TLB_MODES; i++) {
-    struct tlb_mode *mode = &cpu->modes[i];
-    bool all = mode->used_count == TLB_ENTRIES;
-    for (unsigned n = 0; n < mode->used_count; n++) {
-      CPUTLBEntry *entry = entry_at(mode, all ? n : mode->used[n]);
-      if (entry->addr_write != (uint64_t)-1 &&
-          (entry->addr_write & TARGET_PAGE_MASK) + entry->addend == host &&
-          !(entry->addr_write & TLB_DISCARD_WRITE))
-        entry->addr_write |= TLB_NOTDIRTY;
-    }
-  }
+  FOR_EACH_SIBLING(one, cpu)
+  for (int i = 0; i < TLB_MODES; i++)
+    protect(&one->modes[i], host);
 }
 
 /* Where plain memory is, without any fault; NULL if there is anything to be

@@ -15,7 +15,7 @@ export interface NativeGuestMemory {
 }
 
 /** Why `NativeSoftVcpu.run` came back. Same numbers as `enum vcpu_exit` in native/vcpu_exit.h. */
-export const NATIVE_EXIT = { PORT: 1, KICK: 2, HLT: 3, SHUTDOWN: 4, ERROR: 5 } as const;
+export const NATIVE_EXIT = { PORT: 1, KICK: 2, HLT: 3, SHUTDOWN: 4, ERROR: 5, YIELD: 6 } as const;
 
 /** One soft CPU. Every method but kick() belongs to the thread that created it. */
 export interface NativeSoftVcpu {
@@ -33,6 +33,11 @@ export interface NativeSoftVcpu {
   wait(timeoutNs: number): boolean;
   /** Kicks this vCPU once when CLOCK_MONOTONIC reaches deadlineNs (0 disarms). One deadline at a time. */
   setTimer(deadlineNs: number): void;
+  /**
+   * Begins a slice of so many ns, for the CPU and its siblings: run() returns YIELD, once, when it is over or the CPU executes
+   * `pause`, and is not in ring 0. 0: no slice.
+   */
+  setSlice(ns: number): void;
   /** Whole architectural state, in the order of cpu-state.ts. */
   getState(): BigUint64Array;
   setState(state: BigUint64Array): void;
@@ -72,7 +77,10 @@ export interface Addon extends KvmAddon {
     attach(id: number): NativeGuestMemory;
   };
   /** Absent when the addon was built without the soft CPU. */
-  SoftVcpu?: { new (memory: NativeGuestMemory, exitPort: number): NativeSoftVcpu };
+  SoftVcpu?: {
+    /** With a sibling: a further CPU of its machine, with its id, its memory and its thread. They share kicks and the timer. */
+    new (memory: NativeGuestMemory, exitPort: number, sibling?: NativeSoftVcpu): NativeSoftVcpu;
+  };
   /** Kicks a vCPU by id from any thread. Unknown ids are ignored (the vCPU is gone). */
   kickVcpu(id: number): void;
   Notifier: { new (callback: () => void): NativeNotifier };

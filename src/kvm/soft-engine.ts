@@ -1,5 +1,6 @@
 /** The software CPU, in process: the addon's SoftVcpu. */
 import { XennerError } from '../base/errors.js';
+import { MAX_VCPUS } from '../base/limits.js';
 import { type Addon, loadAddon, type NativeSoftVcpu } from './addon.js';
 import { type CpuState, decodeCpuState, encodeCpuState } from './cpu-state.js';
 import {
@@ -38,101 +39,145 @@ export function requireSoftCpu(): NonNullable<Addon['SoftVcpu']> {
   );
 }
 
+/** How long a vCPU runs while others wait for their turn. */
+const SLICE_NS = 1_000_000;
+
 export const softEngine: Engine = {
   name: 'soft',
-  maxVcpus: 1,
+  maxVcpus: MAX_VCPUS,
   lapic: false,
   createMachine: (options) => new SoftMachine(options),
 };
 
+/** Its vCPUs take turns on the thread that waits. */
 class SoftMachine implements Machine {
   readonly id: number;
-  readonly #vcpu: SoftEngineVcpu;
-  readonly #native: NativeSoftVcpu;
-  #created = false;
+  readonly #vcpus: SoftEngineVcpu[] = [];
+  readonly #first: NativeSoftVcpu;
+  readonly #created = new Set<number>();
   #closed = false;
-  #resumed = false;
+  /** Whose turn it is, or was last. */
+  #turn = 0;
+  #resumed = 0;
+  #sliced = false;
 
-  constructor(options: MachineOptions) {
-    if (options.nrVcpus > softEngine.maxVcpus) {
-      throw new XennerError('EVCPU_LIMIT', `the soft engine runs ${softEngine.maxVcpus} vCPU`);
+  constructor({ memory, exitPort, nrVcpus }: MachineOptions) {
+    if (!(nrVcpus >= 1 && nrVcpus <= softEngine.maxVcpus)) {
+      throw new XennerError('EVCPU_LIMIT', `the soft engine runs 1 to ${softEngine.maxVcpus} vCPUs`);
     }
     const SoftVcpu = requireSoftCpu();
-    this.#native = new SoftVcpu(options.memory.native, options.exitPort);
-    this.#vcpu = new SoftEngineVcpu(this.#native);
-    this.id = this.#native.id;
+    this.#first = new SoftVcpu(memory.native, exitPort);
+    this.id = this.#first.id;
+    this.#vcpus.push(new SoftEngineVcpu(0, this.#first));
+    while (this.#vcpus.length < nrVcpus) {
+      const sibling = new SoftVcpu(memory.native, exitPort, this.#first);
+      this.#vcpus.push(new SoftEngineVcpu(this.#vcpus.length, sibling));
+    }
   }
 
   createVcpu(index: number): Vcpu {
-    if (!Number.isInteger(index) || index < 0 || index >= softEngine.maxVcpus) {
-      throw new XennerError('EVCPU_LIMIT', `vCPU ${index}: the soft engine runs ${softEngine.maxVcpus}`);
-    }
     if (this.#closed) throw new XennerError('EBADF', 'the machine is closed');
-    if (this.#created) throw new XennerError('EEXIST', `vCPU ${index} exists already`);
-    this.#created = true;
-    return this.#vcpu;
+    const vcpu = this.#vcpus[index];
+    if (vcpu === undefined) {
+      throw new XennerError('EVCPU_LIMIT', `vCPU ${index}: this machine has ${this.#vcpus.length}`);
+    }
+    if (this.#created.has(index)) throw new XennerError('EEXIST', `vCPU ${index} exists already`);
+    this.#created.add(index);
+    return vcpu;
   }
 
-  resume(): void {
-    this.#resumed = true;
+  resume({ index }: Vcpu): void {
+    const vcpu = this.#vcpus[index]!;
+    if (!vcpu.resumed) this.#resumed++;
+    vcpu.resumed = true;
   }
 
-  pause(): void {
-    this.#resumed = false;
+  pause({ index }: Vcpu): void {
+    const vcpu = this.#vcpus[index]!;
+    if (vcpu.resumed) this.#resumed--;
+    vcpu.resumed = false;
   }
 
   wait(): Vcpu | undefined {
-    if (!this.#resumed) {
-      this.#native.wait(Infinity);
-      return undefined;
+    for (;;) {
+      if (this.#resumed === 0) {
+        this.#first.wait(Infinity);
+        return undefined;
+      }
+      const vcpu = this.#next();
+      if (this.#resumed > 1 && !this.#sliced) this.#slice(SLICE_NS);
+      const exit = vcpu.native.run();
+      if (exit === VCPU_EXIT.KICK) return undefined;
+      if (exit === VCPU_EXIT.YIELD) {
+        this.#sliced = false;
+        this.#turn++;
+        continue;
+      }
+      this.pause(vcpu);
+      vcpu.exit = exit as VcpuExit;
+      return vcpu;
     }
-    const exit = this.#native.run() as VcpuExit;
-    if (exit === VCPU_EXIT.KICK) return undefined;
-    this.#resumed = false;
-    this.#vcpu.exit = exit;
-    return this.#vcpu;
   }
 
   setTimer(deadlineNs: number): void {
-    this.#native.setTimer(deadlineNs);
+    this.#first.setTimer(deadlineNs);
   }
 
   invalidate(address: Gpa, length: number): void {
-    this.#native.invalidate(address, length);
+    this.#first.invalidate(address, length);
   }
 
   close(): void {
     this.#closed = true;
-    this.#native.close();
+    for (const { native } of this.#vcpus) native.close();
+  }
+
+  /** The one whose turn it is as long as it runs, then the next one. */
+  #next(): SoftEngineVcpu {
+    for (let i = 0; ; i++) {
+      const vcpu = this.#vcpus[(this.#turn + i) % this.#vcpus.length]!;
+      if (!vcpu.resumed) continue;
+      if (i !== 0) {
+        this.#turn = vcpu.index;
+        this.#slice(this.#resumed > 1 ? SLICE_NS : 0);
+      }
+      return vcpu;
+    }
+  }
+
+  #slice(ns: number): void {
+    if (ns === 0 && !this.#sliced) return;
+    this.#sliced = ns !== 0;
+    this.#first.setSlice(ns);
   }
 }
 
 class SoftEngineVcpu implements Vcpu {
-  readonly index = 0;
   exit: VcpuExit = VCPU_EXIT.KICK;
-  readonly #native: NativeSoftVcpu;
+  resumed = false;
 
-  constructor(native: NativeSoftVcpu) {
-    this.#native = native;
-  }
+  constructor(
+    readonly index: number,
+    readonly native: NativeSoftVcpu,
+  ) {}
 
   get lastError(): string {
-    return this.#native.lastError;
+    return this.native.lastError;
   }
 
   inject(vector: number): void {
-    this.#native.inject(vector);
+    this.native.inject(vector);
   }
 
   getState(): CpuState {
-    return decodeCpuState(this.#native.getState());
+    return decodeCpuState(this.native.getState());
   }
 
   setState(state: CpuState): void {
-    this.#native.setState(encodeCpuState(state));
+    this.native.setState(encodeCpuState(state));
   }
 
   setCpuid(entries: readonly CpuidEntry[]): void {
-    this.#native.setCpuid(encodeCpuid(entries));
+    this.native.setCpuid(encodeCpuid(entries));
   }
 }

@@ -152,6 +152,19 @@ struct guest guest_new(uint64_t entry) {
   return guest;
 }
 
+struct guest guest_sibling(const struct guest *guest, uint64_t entry) {
+  struct guest sibling = {.ram = guest->ram, .test = guest->test};
+  softcpu_config config = {.sibling = guest->cpu};
+  const char *error = "?";
+  sibling.cpu = softcpu_create(&config, &error);
+  if (!sibling.cpu) {
+    fprintf(stderr, "no sibling: %s\n", error);
+    exit(1);
+  }
+  set_start_state(&sibling, entry);
+  return sibling;
+}
+
 void guest_free(struct guest *guest) {
   softcpu_destroy(guest->cpu);
   munmap(guest->ram, RAM_BYTES);

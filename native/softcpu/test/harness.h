@@ -61,6 +61,8 @@ extern const char guest_begin[], guest_end[], guest_vectors[], guest_trap_exit[]
 
 /* A CPU in long mode, ring 0, IF=0, about to run `entry`. Ends the program when it cannot be had. */
 struct guest guest_new(uint64_t entry);
+/* Another CPU over the same memory, in the same state. Freed by softcpu_destroy() alone. */
+struct guest guest_sibling(const struct guest *guest, uint64_t entry);
 void guest_free(struct guest *guest);
 /* Ring 0, 1 or 3, with flat segments and a stack of its own. */
 void guest_set_ring(struct guest *guest, int ring);
@@ -96,7 +98,7 @@ struct test {
   void (*run)(void);
 };
 extern const struct test exception_tests[], jump_tests[], interrupt_tests[], system_tests[], debug_tests[],
-    memory_tests[], string_tests[], life_tests[], hostile_tests[];
+    memory_tests[], string_tests[], life_tests[], sibling_tests[], hostile_tests[];
 
 extern int failures;
 #define CHECK(condition) check(condition, #condition, __FILE__, __LINE__)

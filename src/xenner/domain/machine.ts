@@ -24,6 +24,7 @@ import { EventChannels } from '../event-channels.js';
 import type { EventInbox } from '../event-inbox.js';
 import { GrantTable } from '../grant-table.js';
 import { PageTypes } from '../mm/page-types.js';
+import { flushTlb } from '../mm/tlb.js';
 import { GRANT_FRAMES, layoutXenFrames, PAGE, type XenFrames } from '../monitor/frames.js';
 import { loadMonitorImage, type MonitorImage } from '../monitor/image.js';
 import { CR4_SHOWN, entryRegisters } from '../monitor/initial-state.js';
@@ -219,6 +220,12 @@ export class Machine implements Domain {
 
   consoleWrite(text: Uint8Array): void {
     this.host.consoleIo(text);
+  }
+
+  /** Of the TLBs of all vCPUs, `vcpu` has seen to its own. */
+  flushOthers(vcpu: VirtualCpu): void {
+    this.area.setLow('flush_clock', (this.area.low('flush_clock') + 1) >>> 0);
+    flushTlb(this.vcpus.filter((other) => other !== vcpu));
   }
 
   shutdown(reason: number): void {

@@ -223,6 +223,9 @@ export class VirtualCpu implements Vcpu {
       case monitor.MONITOR_EXIT_HYPERCALL_PAGE:
         this.#answer(writeHypercallMsr(this, this.area.words('hypercall')[0]!));
         break;
+      case monitor.MONITOR_EXIT_FLUSH_ALL:
+        this.domain.flushOthers(this);
+        break;
       case monitor.MONITOR_EXIT_CRASH:
         this.#crash(crashClause(this.area.low('crash_reason')));
         break;

@@ -11,6 +11,7 @@ import {
   HOLE_FIRST_SLOT,
   HOLE_LAST_SLOT,
   PENDING_CR3,
+  PENDING_FLUSH_ALL,
   PGC_shared,
   PGC_xen,
   PGT_count_mask,
@@ -54,6 +55,7 @@ export class PageTypes {
   readonly #m2p: FrameTable;
   readonly frames: FrameWords;
   readonly #flushClock: Uint32Array;
+  readonly #staleFlush: number;
   /** Contents of the hole's two slots; taken once, out of the guest's reach. */
   readonly #holeSlots: readonly { index: number; low: number; high: number }[];
 
@@ -64,6 +66,7 @@ export class PageTypes {
     this.#m2p = new FrameTable(domain.memory, domain.m2p, domain.totalPages);
     this.frames = new FrameWords(domain.memory, domain.totalPages);
     this.#flushClock = domain.area.halves('flush_clock');
+    this.#staleFlush = domain.area.low('nr_vcpus') > 1 ? PENDING_FLUSH_ALL : PENDING_CR3;
     const slot = (index: number, entry: bigint) => ({
       index,
       low: Number(entry & 0xffffffffn),
@@ -123,7 +126,7 @@ export class PageTypes {
       return 0;
     }
     // A stale writable translation must not outlive the change of type (get_page_type's flush).
-    if (this.#info.high(mfn) === this.#flushClock[0]) v.addPending(PENDING_CR3);
+    if (this.#info.high(mfn) === this.#flushClock[0]) v.addPending(this.#staleFlush);
     this.#info.setLow(mfn, ((info & ~PGT_type_mask) | type) + PGT_count_one);
     this.#info.setHigh(mfn, 0);
     const error = this.#validate(v, mfn, type);

@@ -53,6 +53,7 @@ export const MONITOR_EXIT_CRASH = 4;
 export const MONITOR_EXIT_PANIC = 5;
 export const MONITOR_EXIT_LDT = 6;
 export const MONITOR_EXIT_HYPERCALL_PAGE = 7;
+export const MONITOR_EXIT_FLUSH_ALL = 8;
 
 export const LDT_UNMAP = 0xffffffffffffffffn;
 
@@ -73,6 +74,7 @@ export const PENDING_DEBUGREGS = 1 << 7;
 export const PENDING_LDT = 1 << 8;
 export const PENDING_INVLPG = 1 << 9;
 export const PENDING_XCR0 = 1 << 10;
+export const PENDING_FLUSH_ALL = 1 << 11;
 
 export const SYSRET_NONE = 0xffffffff;
 
