@@ -50,24 +50,32 @@ bool KvmVcpuCore::must_leave(const std::atomic<bool> *stop) const {
 }
 
 KvmVcpuCore::Outcome KvmVcpuCore::run(const std::atomic<bool> *stop) {
-  {
-    std::lock_guard guard(lock_);
-    if (closed_) return {End::kClosed};
-    if (running_) return {End::kRunning};
-    running_ = true;
-  }
+  std::optional<Outcome> refused = claim();
+  return refused ? *refused : run_claimed(stop);
+}
+
+std::optional<KvmVcpuCore::Outcome> KvmVcpuCore::claim() {
+  std::lock_guard guard(lock_);
+  if (closed_) return Outcome{End::kClosed};
+  if (running_) return Outcome{End::kRunning};
+  running_ = true;
+  return std::nullopt;
+}
+
+void KvmVcpuCore::unclaim() {
+  std::lock_guard guard(lock_);
+  running_ = false;
+  if (closed_) left_.notify_all();
+}
+
+KvmVcpuCore::Outcome KvmVcpuCore::run_claimed(const std::atomic<bool> *stop) {
   thread_local const pid_t thread = gettid();
   kvm_signal_prepare_thread();
   inside_ = thread;
   Outcome outcome = run_until_exit(stop);
   inside_ = 0;
-  std::lock_guard guard(lock_);
-  running_ = false;
-  if (closed_) {
-    left_.notify_all();
-    return {End::kClosed};
-  }
-  return outcome;
+  unclaim();
+  return closed_ ? Outcome{End::kClosed} : outcome;
 }
 
 // Even when it is known that the run has to end, KVM_RUN is called: it completes the I/O of the exit before,

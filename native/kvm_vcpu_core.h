@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <sys/types.h>
 
 #include "linux_kvm.h"
@@ -53,6 +54,11 @@ public:
   // instruction whose I/O the caller has answered is complete, so that the state is one between two
   // instructions.
   Outcome run(const std::atomic<bool> *stop = nullptr);
+  // run() in two steps, for a thread that lets another one run it: from claim() on the vCPU counts as
+  // running. Returns why not, or nothing; then one of the other two follows.
+  std::optional<Outcome> claim();
+  Outcome run_claimed(const std::atomic<bool> *stop);
+  void unclaim();
   // Makes a run that is under way look at what it was told to stop for, or the next one. Any thread.
   void interrupt();
   // Ends a run that is under way. Idempotent; any thread.

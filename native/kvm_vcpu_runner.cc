@@ -7,6 +7,10 @@
 int KvmVcpuRunner::resume() {
   if (!thread_.joinable())
     if (int error = start()) return error;
+  if (auto refused = vcpu_->claim()) {
+    on_exit_(*refused);
+    return 0;
+  }
   std::lock_guard guard(lock_);
   resumed_ = true;
   changed_.notify_one();
@@ -33,10 +37,13 @@ void KvmVcpuRunner::serve() {
     {
       std::unique_lock guard(lock_);
       changed_.wait(guard, [this] { return resumed_ || stopping_; });
-      if (stopping_) return;
+      if (stopping_) {
+        if (resumed_) vcpu_->unclaim();
+        return;
+      }
       resumed_ = false;
     }
-    KvmVcpuCore::Outcome outcome = vcpu_->run(&stopping_);
+    KvmVcpuCore::Outcome outcome = vcpu_->run_claimed(&stopping_);
     if (outcome.end == KvmVcpuCore::End::kStopped) return;
     on_exit_(outcome);
   }

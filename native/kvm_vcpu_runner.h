@@ -12,15 +12,16 @@
 
 class KvmVcpuRunner {
 public:
-  // on_exit is called on the runner's thread, once for every resume() unless stop() comes first.
+  // on_exit is called on the runner's thread, once for every resume() unless stop() comes first; by resume()
+  // itself when the vCPU is closed or runs elsewhere.
   KvmVcpuRunner(std::shared_ptr<KvmVcpuCore> vcpu, std::function<void(KvmVcpuCore::Outcome)> on_exit)
       : vcpu_(std::move(vcpu)), on_exit_(std::move(on_exit)) {}
   ~KvmVcpuRunner() { stop(); }
   KvmVcpuRunner(const KvmVcpuRunner &) = delete;
   KvmVcpuRunner &operator=(const KvmVcpuRunner &) = delete;
 
-  // Lets the vCPU run until its next exit; starts the thread the first time. Returns 0 or the errno of
-  // pthread_create.
+  // Lets the vCPU, which counts as running from now on, run until its next exit; starts the thread the first
+  // time. Returns 0 or the errno of pthread_create.
   int resume();
   // Ends a run that is under way, and the thread. For good.
   void stop();

@@ -29,13 +29,12 @@ describe.each([
     const seen = new Array<number>(count).fill(0);
     for (let i = 0; i < count; i++) threads.resume(i);
     let index = threads.wait(Infinity);
-    for (let i = 0; i < 300; i++) {
+    for (let i = 0; i < 300 || seen.includes(0); i++) {
       expect(exitOf(guest, index)).toBe(KVM_EXITS.KVM_EXIT_IO.number);
       guest.vcpus[index]!.getRegs();
       seen[index]!++;
       index = threads.run(index);
     }
-    expect(seen.every((exits) => exits > 0)).toBe(true);
     expect(() => threads.resume(count)).toThrow(expect.objectContaining({ code: 'EINVAL' }));
     threads.close();
   });
@@ -105,7 +104,6 @@ describe.each([
     const guest = guestOf(SPIN);
     const threads = threadsOf(guest);
     const elsewhere = guest.vcpu.runAsync();
-    await new Promise((resolve) => setTimeout(resolve, 50));
     threads.resume(0);
     expect(threads.wait(Infinity)).toBe(0);
     expect(threads.error(0)).toBe('KVM_RUN: vCPU is running elsewhere');

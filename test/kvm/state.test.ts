@@ -89,6 +89,8 @@ describe('state', () => {
 
 /** Vector 12 is line 4 of the first PIC, once it is set up so; its handler writes 1 to port 16 and ends the interrupt. */
 const HANDLER = 0x1800;
+/** The LAPIC delivers none below 16. */
+const MSI_VECTOR = 0x40;
 const WITH_PIC = [
   'b011 e620 b008 e621 b004 e621 b001 e621', // ICW1 to ICW4: edges, vectors from 8, a slave at line 2, 8086
   'b0ef e621', //                                all lines masked but 4
@@ -130,12 +132,13 @@ describe('events', () => {
   it('KVM_SIGNAL_MSI and a routed irqfd reach the LAPIC', async ({ skip }) => {
     skip(notReal !== undefined, notReal);
     const guest = interruptGuest('fb f4 ebfd');
+    guest.memory.writeU32(gpa(4 * MSI_VECTOR), HANDLER);
     const lapic = guest.vcpu.getLapic();
     lapic[0xf1] = 1; // spurious vector register: the LAPIC is enabled
     guest.vcpu.setLapic(lapic);
     let exit = guest.vcpu.runAsync();
     await sleep(100);
-    expect(guest.vm.signalMsi(0xfee0_0000n, 12)).toBe(true);
+    expect(guest.vm.signalMsi(0xfee0_0000n, MSI_VECTOR)).toBe(true);
     expect(await exit).toMatchObject(TOLD);
     // The handler ends it at the PIC; the LAPIC's own end of interrupt is done from here.
     guest.vcpu.completeIo();
@@ -143,7 +146,7 @@ describe('events', () => {
     regs.fill(0, 0x100, 0x180);
     guest.vcpu.setLapic(regs);
     const event = new EventFd();
-    guest.vm.setGsiRouting([{ gsi: 30, address: 0xfee0_0000n, data: 12 }]);
+    guest.vm.setGsiRouting([{ gsi: 30, address: 0xfee0_0000n, data: MSI_VECTOR }]);
     guest.vm.irqfd(event, 30);
     exit = guest.vcpu.runAsync();
     await sleep(50);

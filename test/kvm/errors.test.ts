@@ -104,7 +104,7 @@ describe('every method', () => {
             try {
               attempt(object, name, args);
             } catch (error) {
-              expect((error as { code?: string }).code, `${name}(${String(args[0])})`).toMatch(/^E[A-Z]+$/);
+              expect((error as { code?: string }).code, `${name}(${typeof wrong})`).toMatch(/^E[A-Z]+$/);
             }
           }
         }
