@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * The files *.lab.ts: they run outside, where JavaScript is ten times as fast, and have one lab for their commands. The
- * files *.test.ts here run wherever there is a KVM; inside.lab.ts runs them in the lab.
+ * tests of test/kvm run wherever there is a KVM; kvm-api.lab.ts runs them in the lab.
  */
 export default defineConfig({
   test: {
