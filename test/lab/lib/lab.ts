@@ -24,6 +24,9 @@ export interface Wishes {
   enough?: (stdout: string) => boolean;
 }
 
+/** The exit status of scripts/lab.sh. */
+const LAB_DIED = 125;
+
 /** scripts/test-lab.sh runs everything once more after a time-out, since a busy machine may be all that is wrong. */
 export function noteTimeout(what: string): void {
   if (process.env.XENNER_LAB_TIMEOUTS) appendFileSync(process.env.XENNER_LAB_TIMEOUTS, `${what}\n`);
@@ -84,6 +87,10 @@ export async function inLab(
   if (outcome.status === 124 && outcome.stderr.includes('lab: time-out')) {
     noteTimeout(context.task.name);
     throw new Error(`no end within ${timeoutS} s: ${argv.join(' ')}\n${outcome.stdout}\n${outcome.stderr}`);
+  }
+  if (outcome.status === LAB_DIED) {
+    noteTimeout(`the lab died: ${context.task.name}`);
+    throw new Error(`the lab died\n${outcome.stderr}`);
   }
   return outcome;
 }
