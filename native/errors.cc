@@ -37,3 +37,10 @@ uint64_t integer_argument(const Napi::CallbackInfo &info, size_t index, const ch
     throw_argument(info.Env(), std::string(name) + " must be an integer from 0 to " + std::to_string(max));
   return uint64_t(value);
 }
+
+uint64_t nanoseconds_argument(const Napi::CallbackInfo &info, const char *name) {
+  double value = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : NAN;
+  if (!(value >= 0))
+    throw_argument(info.Env(), std::string(name) + " must be a number of nanoseconds, 0 or more");
+  return uint64_t(std::fmin(value, 9.2e18));
+}

@@ -20,3 +20,7 @@ Napi::Error errno_error(Napi::Env env, int error, const std::string &what);
 
 // The argument as an exact integer 0..max; throws a TypeError naming it otherwise.
 uint64_t integer_argument(const Napi::CallbackInfo &info, size_t index, const char *name, uint64_t max);
+
+// The first argument as a deadline or a time-out in ns, capped at 292 years, so that sums cannot wrap.
+// Infinity is one, NaN and less than 0 are a TypeError naming it.
+uint64_t nanoseconds_argument(const Napi::CallbackInfo &info, const char *name);

@@ -209,14 +209,11 @@ void KvmVcpuThreads::resume(const Napi::CallbackInfo &info) {
   if (!error.empty()) throw_argument(info.Env(), error);
 }
 
-// A number of nanoseconds, capped at 292 years: sums must not wrap.
 void KvmVcpuThreads::set_timer(const Napi::CallbackInfo &info) {
   Napi::Env env = info.Env();
   if (!kick_) throw_code(env, "EBADF", "the vCPUs' threads are closed");
-  double deadline = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : NAN;
-  if (!(deadline >= 0)) throw_argument(env, "deadlineNs must be a number of nanoseconds, 0 or more");
   const char *failed = nullptr;
-  int error = timer_->arm(uint64_t(std::fmin(deadline, 9.2e18)), &failed);
+  int error = timer_->arm(nanoseconds_argument(info, "deadlineNs"), &failed);
   if (error) throw_errno(env, error, failed);
 }
 

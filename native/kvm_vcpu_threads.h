@@ -24,7 +24,7 @@ public:
   ~KvmVcpuThreads() override;
 
 private:
-  // What wait() returns beside an index. Also in src/kvm/native-kvm.ts.
+  // What wait() returns beside an index. Also in src/kvm/api/native.ts.
   static constexpr int kKicked = -1, kTimedOut = -2;
   // Stands in kvm_run.exit_reason when KVM_RUN has failed.
   static constexpr uint32_t kExitError = 0xffffffff;

@@ -1,22 +1,12 @@
 #include "soft_vcpu.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "cpu_state.h"
 #include "errors.h"
 #include "vcpu_exit.h"
 
 namespace {
-
-// A deadline or a time-out in ns; at most 2^63, so that sums cannot wrap. Infinity and NaN are the caller's
-// matter.
-uint64_t nanoseconds_argument(const Napi::CallbackInfo &info, const char *name) {
-  double value = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : NAN;
-  if (!(value >= 0))
-    throw_argument(info.Env(), std::string(name) + " must be a number of nanoseconds, 0 or more");
-  return value >= 9.2e18 ? uint64_t(9.2e18) : uint64_t(value);
-}
 
 // How much longer a CPU may run whose slice ends in ring 0.
 constexpr uint64_t kRing0GraceNs = 20000;

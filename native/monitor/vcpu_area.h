@@ -71,8 +71,8 @@ typedef long s64;
 #define MONITOR_EXIT_PANIC 5     /* a fault in the monitor itself */
 #define MONITOR_EXIT_LDT                                                                                     \
   6 /* hypercall[0] = offset of an LDT page to map, or LDT_UNMAP; result 0 or an errno */
-#define MONITOR_EXIT_FLUSH_ALL 8      /* the other vCPUs have to flush their TLBs before they go on */
 #define MONITOR_EXIT_HYPERCALL_PAGE 7 /* hypercall[0] = what was written to the MSR; result 0 or an errno */
+#define MONITOR_EXIT_FLUSH_ALL 8      /* the other vCPUs have to flush their TLBs before they go on */
 
 #define LDT_UNMAP 0xfffffffffffffffful
 

@@ -1,4 +1,5 @@
 /** What runs a guest's instructions. The hypervisor knows no more of an engine than this. */
+import { XennerError } from '../base/errors.js';
 import { loadAddon, NATIVE_EXIT } from './addon.js';
 import type { CpuState } from './cpu-state.js';
 import type { Gpa, GuestMemory } from './guest-memory.js';
@@ -82,4 +83,15 @@ export interface Vcpu {
 /** Makes a machine's `wait` come back, now or when next called. Any thread; ids of closed machines are ignored. */
 export function kick(id: number): void {
   loadAddon().kickVcpu(id);
+}
+
+/** For Machine.createVcpu: the vCPU of this index, which joins `created`. Throws EVCPU_LIMIT, EEXIST. */
+export function takeVcpu<V extends Vcpu>(vcpus: readonly V[], created: Set<number>, index: number): V {
+  const vcpu = vcpus[index];
+  if (vcpu === undefined) {
+    throw new XennerError('EVCPU_LIMIT', `vCPU ${index}: this machine has ${vcpus.length}`);
+  }
+  if (created.has(index)) throw new XennerError('EEXIST', `vCPU ${index} exists already`);
+  created.add(index);
+  return vcpu;
 }

@@ -24,4 +24,4 @@ export { type Gpa, GuestMemory, GuestMemoryError, gpa } from './guest-memory.js'
 export type { GuestMemoryOptions } from './guest-memory-backing.js';
 export { type ClockSample, clockSample } from './host-clock.js';
 export { createNotifier, type Notifier, notify } from './notifier.js';
-export { encodeCpuid, hasSoftCpu, softEngine } from './soft-engine.js';
+export { hasSoftCpu, softEngine } from './soft-engine.js';

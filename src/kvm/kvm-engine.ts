@@ -3,7 +3,7 @@ import { XennerError } from '../base/errors.js';
 import { loadAddon } from './addon.js';
 import { decodeExit, EXIT_OFFSET } from './api/exits.js';
 import { Kvm } from './api/kvm.js';
-import { EXIT_ERROR, type NativeKvmVcpuThreads } from './api/native.js';
+import { EXIT_ERROR, type NativeKvmVcpuThreads, VCPU_THREADS } from './api/native.js';
 import type { KvmVcpu } from './api/vcpu.js';
 import type { KvmVm } from './api/vm.js';
 import type { CpuState } from './cpu-state.js';
@@ -12,12 +12,12 @@ import {
   type Engine,
   type Machine,
   type MachineOptions,
+  takeVcpu,
   VCPU_EXIT,
   type Vcpu,
   type VcpuExit,
 } from './engine.js';
 import type { Gpa } from './guest-memory.js';
-import { clockSample } from './host-clock.js';
 import { getCpuState, setCpuState } from './kvm-state.js';
 import { KVM_CAP_SPLIT_IRQCHIP } from './uapi/caps.js';
 import { KVM_EXITS } from './uapi/exits.js';
@@ -69,7 +69,6 @@ class KvmMachine implements Machine {
   readonly #exitPort: number;
   readonly id: number;
   readonly #created = new Set<number>();
-  #deadlineNs = Infinity;
   #closed = false;
 
   constructor({ memory, exitPort, nrVcpus }: MachineOptions) {
@@ -100,14 +99,8 @@ class KvmMachine implements Machine {
   }
 
   createVcpu(index: number): Vcpu {
-    const vcpu = this.#vcpus[index];
     if (this.#closed) throw new XennerError('EBADF', 'the machine is closed');
-    if (vcpu === undefined) {
-      throw new XennerError('EVCPU_LIMIT', `vCPU ${index}: this machine has ${this.#vcpus.length}`);
-    }
-    if (this.#created.has(index)) throw new XennerError('EEXIST', `vCPU ${index} exists already`);
-    this.#created.add(index);
-    return vcpu;
+    return takeVcpu(this.#vcpus, this.#created, index);
   }
 
   resume(vcpu: Vcpu): void {
@@ -120,13 +113,8 @@ class KvmMachine implements Machine {
 
   wait(): Vcpu | undefined {
     for (;;) {
-      const timeoutNs =
-        this.#deadlineNs === Infinity ? Infinity : Math.max(0, this.#deadlineNs - monotonicNs());
-      const index = this.#threads.wait(timeoutNs);
-      if (index < 0) {
-        if (monotonicNs() >= this.#deadlineNs) this.#deadlineNs = Infinity;
-        return undefined;
-      }
+      const index = this.#threads.wait(Infinity);
+      if (index === VCPU_THREADS.KICKED) return undefined;
       const vcpu = this.#vcpus[index]!;
       if (vcpu.take(this.#exitPort, () => this.#threads.error(index))) return vcpu;
       this.#threads.resume(index);
@@ -134,8 +122,7 @@ class KvmMachine implements Machine {
   }
 
   setTimer(deadlineNs: number): void {
-    if (this.#closed) throw new XennerError('EBADF', 'the machine is closed');
-    this.#deadlineNs = deadlineNs === 0 ? Infinity : deadlineNs;
+    this.#threads.setTimer(deadlineNs);
   }
 
   /** The processor itself keeps instructions and memory the same. */
@@ -146,10 +133,6 @@ class KvmMachine implements Machine {
     this.#threads.close();
     this.#vm.close();
   }
-}
-
-function monotonicNs(): number {
-  return Number(clockSample().monotonicNs);
 }
 
 class KvmEngineVcpu implements Vcpu {

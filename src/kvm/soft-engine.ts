@@ -8,6 +8,7 @@ import {
   type Engine,
   type Machine,
   type MachineOptions,
+  takeVcpu,
   VCPU_EXIT,
   type Vcpu,
   type VcpuExit,
@@ -77,13 +78,7 @@ class SoftMachine implements Machine {
 
   createVcpu(index: number): Vcpu {
     if (this.#closed) throw new XennerError('EBADF', 'the machine is closed');
-    const vcpu = this.#vcpus[index];
-    if (vcpu === undefined) {
-      throw new XennerError('EVCPU_LIMIT', `vCPU ${index}: this machine has ${this.#vcpus.length}`);
-    }
-    if (this.#created.has(index)) throw new XennerError('EEXIST', `vCPU ${index} exists already`);
-    this.#created.add(index);
-    return vcpu;
+    return takeVcpu(this.#vcpus, this.#created, index);
   }
 
   resume({ index }: Vcpu): void {

@@ -2,6 +2,7 @@
 import { afterEach } from 'vitest';
 import { Kvm, type KvmVcpu, type KvmVm } from '../../src/kvm/api/index.js';
 import { GuestMemory, gpa, probeKvm } from '../../src/kvm/index.js';
+import { addonWorker, endOf, messageOf } from '../native/addon-worker.js';
 
 export const CODE = 0x1000;
 export const MEMORY_BYTES = 1 << 16;
@@ -25,6 +26,30 @@ export function noKvm(): string | undefined {
 export function noRealKvm(): string | undefined {
   const { usable, reason } = probeKvm();
   return usable ? undefined : `no KVM of the hardware's: ${reason}`;
+}
+
+/**
+ * Another thread kicks once a round, a little later each time, and again only when `takeKick` has returned: a kick that is
+ * lost stops both.
+ */
+export async function kickedRounds(id: number, rounds: number, takeKick: () => void): Promise<void> {
+  const shared = new Int32Array(new SharedArrayBuffer(4));
+  const source = `
+    const { id, shared, rounds } = workerData;
+    parentPort.postMessage('ready');
+    for (let i = 1; i <= rounds; i++) {
+      while (Atomics.load(shared, 0) !== i) Atomics.wait(shared, 0, i - 1, 1);
+      for (let spin = (i * 7919) % 20000; spin > 0; spin--);
+      addon.kickVcpu(id);
+    }`;
+  const worker = addonWorker(source, { id, shared, rounds });
+  await messageOf(worker);
+  for (let i = 1; i <= rounds; i++) {
+    Atomics.store(shared, 0, i);
+    Atomics.notify(shared, 0);
+    takeKick();
+  }
+  await endOf(worker);
 }
 
 export class Guest {

@@ -3,8 +3,8 @@ import { readFileSync } from 'node:fs';
 import { beforeEach, describe, expect, it } from 'vitest';
 import * as kvm from '../../src/kvm/api/index.js';
 import { gpa } from '../../src/kvm/index.js';
-import { addonWorker, endOf, messageOf } from '../native/addon-worker.js';
-import { CODE, Guest, HLT, noKvm, noRealKvm, OUT_FOREVER, SPIN } from './kvm-guest.js';
+import { addonWorker, endOf } from '../native/addon-worker.js';
+import { CODE, Guest, HLT, kickedRounds, noKvm, noRealKvm, OUT_FOREVER, SPIN } from './kvm-guest.js';
 
 const reason = noKvm();
 const notReal = noRealKvm();
@@ -85,24 +85,9 @@ describe('kicks', () => {
     const { vcpu } = new Guest(hex);
     // All signals blocked but the kick's, which cannot be.
     vcpu.setSignalMask(2n ** 64n - 1n);
-    const shared = new Int32Array(new SharedArrayBuffer(8));
-    const rounds = 300;
-    const source = `
-      const { id, shared, rounds } = workerData;
-      parentPort.postMessage('ready');
-      for (let i = 1; i <= rounds; i++) {
-        while (Atomics.load(shared, 0) !== i) Atomics.wait(shared, 0, i - 1, 1);
-        for (let spin = (i * 7919) % 20000; spin > 0; spin--);
-        addon.kickVcpu(id);
-      }`;
-    const worker = addonWorker(source, { id: vcpu.id, shared, rounds });
-    await messageOf(worker);
-    for (let i = 1; i <= rounds; i++) {
-      Atomics.store(shared, 0, i);
-      Atomics.notify(shared, 0);
+    await kickedRounds(vcpu.id, 300, () => {
       while (vcpu.run().exit_reason !== 'KVM_EXIT_INTR');
-    }
-    await endOf(worker);
+    });
   });
 
   it('of ids that are gone do nothing', () => {

@@ -3,8 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { loadAddon } from '../../src/kvm/addon.js';
 import { KVM_EXITS, kickVcpu } from '../../src/kvm/api/index.js';
 import { EXIT_ERROR, VCPU_THREADS } from '../../src/kvm/api/native.js';
-import { addonWorker, endOf, messageOf } from '../native/addon-worker.js';
-import { Guest, HLT, noKvm, OUT_FOREVER, SPIN } from './kvm-guest.js';
+import { Guest, HLT, kickedRounds, noKvm, OUT_FOREVER, SPIN } from './kvm-guest.js';
 
 const addon = loadAddon();
 const { KICKED, TIMED_OUT } = VCPU_THREADS;
@@ -78,26 +77,11 @@ describe.each([
 
   it('no kick is lost', async () => {
     const threads = threadsOf(guestOf(OUT_FOREVER));
-    const shared = new Int32Array(new SharedArrayBuffer(4));
-    const rounds = 200;
-    const source = `
-      const { id, shared, rounds } = workerData;
-      parentPort.postMessage('ready');
-      for (let i = 1; i <= rounds; i++) {
-        while (Atomics.load(shared, 0) !== i) Atomics.wait(shared, 0, i - 1, 1);
-        for (let spin = (i * 7919) % 20000; spin > 0; spin--);
-        addon.kickVcpu(id);
-      }`;
-    const worker = addonWorker(source, { id: threads.id, shared, rounds });
-    await messageOf(worker);
     for (let i = 0; i < count; i++) threads.resume(i);
-    for (let i = 1; i <= rounds; i++) {
-      Atomics.store(shared, 0, i);
-      Atomics.notify(shared, 0);
+    await kickedRounds(threads.id, 200, () => {
       for (let index = threads.wait(Infinity); index !== KICKED; index = threads.run(index));
-    }
+    });
     threads.close();
-    await endOf(worker);
   });
 
   it('a vCPU that is closed, or runs elsewhere, is an exit with an error', async () => {

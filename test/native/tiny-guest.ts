@@ -8,11 +8,11 @@ import {
   type CpuidEntry,
   type CpuState,
   decodeCpuState,
-  encodeCpuid,
   encodeCpuState,
   GuestMemory,
   gpa,
 } from '../../src/kvm/index.js';
+import { encodeCpuid } from '../../src/kvm/soft-engine.js';
 
 export const EXIT_PORT = 0x10;
 export const CODE = 0x10000;

@@ -82,7 +82,6 @@ export class Machine implements Domain {
   pirqEoiMfn: number | undefined;
 
   readonly #engineMachine: EngineMachine;
-  readonly #hostCpuid: readonly CpuidEntry[] | undefined;
   #end: DomainEnd | undefined;
   /** System time at which the engine's timer comes. */
   #armed = Infinity;
@@ -136,8 +135,8 @@ export class Machine implements Domain {
     this.grants.seed(GNTTAB_RESERVED_CONSOLE, this.start.consolePfn);
     const error = this.pages.pinInitialTables(this.start.ptBase.gpa / PAGE);
     if (error !== 0) throw new Error(`the initial page tables do not validate: ${error}`);
-    this.#hostCpuid = this.choice.engine.cpuid?.();
-    for (const vcpu of this.vcpus) this.#prepareVcpu(vcpu, config.fastPaths);
+    const cpu = this.choice.engine.cpuid?.();
+    for (const vcpu of this.vcpus) this.#prepareVcpu(vcpu, config.fastPaths, cpu);
     this.#startFirstVcpu();
   }
 
@@ -344,7 +343,7 @@ export class Machine implements Domain {
   }
 
   /** What every vCPU has before it is started. Events are masked (arch_set_info_guest). */
-  #prepareVcpu(vcpu: VirtualCpu, fastPaths: boolean): void {
+  #prepareVcpu(vcpu: VirtualCpu, fastPaths: boolean, cpu: readonly CpuidEntry[] | undefined): void {
     vcpu.area.setLow('id', vcpu.id);
     vcpu.area.setLow('fast_paths', fastPaths ? monitor.DOMAIN_FAST_PATHS : 0);
     vcpu.area.set('cr4', CR4_SHOWN);
@@ -352,7 +351,7 @@ export class Machine implements Domain {
     vcpu.area.setLow('kernel_ss', monitor.SEL_SHOWN_KERNEL_SS);
     vcpu.area.setLow('sysret_cs', monitor.SYSRET_NONE);
     this.memory.writeU8(gpa(vcpu.vcpuInfo + UPCALL_MASK), 1);
-    vcpu.engine.setCpuid(guestCpuid(vcpu.id, this.vcpus.length, this.#hostCpuid));
+    vcpu.engine.setCpuid(guestCpuid(vcpu.id, this.vcpus.length, cpu));
   }
 
   /** Start of day, where another vCPU has VCPUOP_initialise. */

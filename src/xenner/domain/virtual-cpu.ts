@@ -16,7 +16,6 @@ import { Runstate, writeRunstateArea } from './runstate.js';
 import type { Vcpu } from './vcpu.js';
 import { VcpuTimers } from './vcpu-timers.js';
 
-const UPCALL_PENDING = vcpu_info.offsetof('evtchn_upcall_pending');
 const UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
 
 export class VirtualCpu implements Vcpu {
@@ -107,7 +106,7 @@ export class VirtualCpu implements Vcpu {
   }
 
   block(): void {
-    this.#awaited = () => this.domain.memory.readU8(gpa(this.vcpuInfo + UPCALL_PENDING)) !== 0;
+    this.#awaited = () => this.domain.events.isUpcallPending(this.id);
   }
 
   poll(ready: () => boolean, timeoutNs: number): void {
@@ -254,10 +253,7 @@ export class VirtualCpu implements Vcpu {
   }
 
   #upcallDeliverable(): boolean {
-    const { memory } = this.domain;
-    return (
-      memory.readU8(gpa(this.vcpuInfo + UPCALL_PENDING)) !== 0 &&
-      memory.readU8(gpa(this.vcpuInfo + UPCALL_MASK)) === 0
-    );
+    const { events, memory } = this.domain;
+    return events.isUpcallPending(this.id) && memory.readU8(gpa(this.vcpuInfo + UPCALL_MASK)) === 0;
   }
 }
