@@ -13,7 +13,7 @@ int KvmVcpuRunner::resume() {
   }
   std::lock_guard guard(lock_);
   resumed_ = true;
-  changed_.notify_one();
+  changed_.notify_all();
   return 0;
 }
 
@@ -33,20 +33,34 @@ int KvmVcpuRunner::start() {
 }
 
 void KvmVcpuRunner::serve() {
+  std::unique_lock guard(lock_);
   for (;;) {
-    {
-      std::unique_lock guard(lock_);
-      changed_.wait(guard, [this] { return resumed_ || stopping_; });
-      if (stopping_) {
-        if (resumed_) vcpu_->unclaim();
-        return;
-      }
-      resumed_ = false;
+    changed_.wait(guard, [this] { return resumed_ || stopping_; });
+    if (stopping_) {
+      if (resumed_) vcpu_->unclaim();
+      return;
     }
-    KvmVcpuCore::Outcome outcome = vcpu_->run_claimed(&stopping_);
-    if (outcome.end == KvmVcpuCore::End::kStopped) return;
-    on_exit_(outcome);
+    resumed_ = false;
+    running_ = true;
+    guard.unlock();
+    KvmVcpuCore::Outcome outcome = vcpu_->run_claimed(&leave_);
+    bool stopped = outcome.end == KvmVcpuCore::End::kStopped;
+    if (!stopped) on_exit_(outcome);
+    guard.lock();
+    running_ = false;
+    paused_ = stopped;
+    changed_.notify_all();
   }
+}
+
+bool KvmVcpuRunner::pause() {
+  std::unique_lock guard(lock_);
+  paused_ = false;
+  leave_ = true;
+  if (!vcpu_->is_closed()) vcpu_->interrupt();
+  changed_.wait(guard, [this] { return !resumed_ && !running_; });
+  leave_ = false;
+  return paused_;
 }
 
 void KvmVcpuRunner::stop() {
@@ -54,7 +68,8 @@ void KvmVcpuRunner::stop() {
   {
     std::lock_guard guard(lock_);
     stopping_ = true;
-    changed_.notify_one();
+    leave_ = true;
+    changed_.notify_all();
   }
   // A closed one comes out by itself, and its page is nobody's any more.
   if (!vcpu_->is_closed()) vcpu_->interrupt();

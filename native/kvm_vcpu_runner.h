@@ -12,8 +12,8 @@
 
 class KvmVcpuRunner {
 public:
-  // on_exit is called on the runner's thread, once for every resume() unless stop() comes first; by resume()
-  // itself when the vCPU is closed or runs elsewhere.
+  // on_exit is called on the runner's thread, once for every resume() unless pause() or stop() comes first;
+  // by resume() itself when the vCPU is closed or runs elsewhere.
   KvmVcpuRunner(std::shared_ptr<KvmVcpuCore> vcpu, std::function<void(KvmVcpuCore::Outcome)> on_exit)
       : vcpu_(std::move(vcpu)), on_exit_(std::move(on_exit)) {}
   ~KvmVcpuRunner() { stop(); }
@@ -23,6 +23,9 @@ public:
   // Lets the vCPU, which counts as running from now on, run until its next exit; starts the thread the first
   // time. Returns 0 or the errno of pthread_create.
   int resume();
+  // Ends a run that is under way, between two instructions. False if the run had ended by itself: on_exit has
+  // been called for it.
+  bool pause();
   // Ends a run that is under way, and the thread. For good.
   void stop();
 
@@ -35,6 +38,9 @@ private:
   std::thread thread_;
   std::mutex lock_;
   std::condition_variable changed_;
-  bool resumed_ = false;
-  std::atomic<bool> stopping_{false};
+  bool resumed_ = false; // and not begun yet
+  bool running_ = false;
+  bool paused_ = false;
+  bool stopping_ = false;
+  std::atomic<bool> leave_{false}; // what ends KVM_RUN
 };

@@ -1,5 +1,6 @@
 #include "kvm_vcpu_threads.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <unordered_set>
@@ -30,6 +31,7 @@ void KvmVcpuThreads::init(Napi::Env env, Napi::Object exports) {
                                                 PropertyDescriptor(wait),
                                                 InstanceAccessor<&KvmVcpuThreads::id>("id"),
                                                 InstanceMethod<&KvmVcpuThreads::resume>("resume"),
+                                                InstanceMethod<&KvmVcpuThreads::pause>("pause"),
                                                 InstanceMethod<&KvmVcpuThreads::set_timer>("setTimer"),
                                                 InstanceMethod<&KvmVcpuThreads::error>("error"),
                                                 InstanceMethod<&KvmVcpuThreads::close>("close"),
@@ -94,6 +96,30 @@ std::string KvmVcpuThreads::resume(size_t index) {
   // The guest must not hang silently for want of a thread.
   if (error) exited(index, {KvmVcpuCore::End::kError, error});
   return "";
+}
+
+// False: it had come out by itself, and this is its report.
+bool KvmVcpuThreads::pause(size_t index) {
+  Member &member = members_[index];
+  if (!member.runner) {
+    // It is not in the guest, but the instruction of its last exit may not be complete.
+    const std::atomic<bool> stop{true};
+    KvmVcpuCore::Outcome outcome = member.vcpu->run(&stop);
+    if (outcome.end != KvmVcpuCore::End::kStopped) {
+      report(index, outcome);
+      return false;
+    }
+  } else if (!member.runner->pause()) {
+    std::unique_lock guard(lock_);
+    auto exit = std::find_if(exits_.begin(), exits_.end(), [&](const Exit &e) { return e.index == index; });
+    KvmVcpuCore::Outcome outcome = exit->outcome;
+    exits_.erase(exit);
+    guard.unlock();
+    report(index, outcome);
+    return false;
+  }
+  member.parked = true;
+  return true;
 }
 
 int KvmVcpuThreads::report(size_t index, const KvmVcpuCore::Outcome &outcome) {
@@ -207,6 +233,14 @@ void KvmVcpuThreads::resume(const Napi::CallbackInfo &info) {
   if (!kick_) throw_code(info.Env(), "EBADF", "the vCPUs' threads are closed");
   std::string error = resume(size_t(integer_argument(info, 0, "index", kMaxVcpus)));
   if (!error.empty()) throw_argument(info.Env(), error);
+}
+
+Napi::Value KvmVcpuThreads::pause(const Napi::CallbackInfo &info) {
+  Napi::Env env = info.Env();
+  if (!kick_) throw_code(env, "EBADF", "the vCPUs' threads are closed");
+  auto index = size_t(integer_argument(info, 0, "index", members_.size() - 1));
+  if (members_[index].parked) throw_argument(env, "vCPU " + std::to_string(index) + " is not resumed");
+  return Napi::Boolean::New(env, pause(index));
 }
 
 void KvmVcpuThreads::set_timer(const Napi::CallbackInfo &info) {

@@ -45,6 +45,7 @@ private:
   static napi_value wait_raw(napi_env env, napi_callback_info info);
   Napi::Value id(const Napi::CallbackInfo &info);
   void resume(const Napi::CallbackInfo &info);
+  Napi::Value pause(const Napi::CallbackInfo &info);
   void set_timer(const Napi::CallbackInfo &info);
   Napi::Value error(const Napi::CallbackInfo &info);
   void close(const Napi::CallbackInfo &info);
@@ -54,6 +55,7 @@ private:
   static KvmVcpuThreads *self_of(napi_env env, napi_callback_info info, napi_value *argument);
   // Returns an error's text, or empty.
   std::string resume(size_t index);
+  bool pause(size_t index);
   int wait_until(uint64_t deadline_ns);
   int wait_for_threads(uint64_t deadline_ns);
   int run_here(uint64_t deadline_ns);

@@ -48,8 +48,11 @@ export interface Machine {
   createVcpu(index: number): Vcpu;
   /** Lets a vCPU run, until wait() returns it. */
   resume(vcpu: Vcpu): void;
-  /** Takes a resumed vCPU back, stopped between two instructions. */
-  pause(vcpu: Vcpu): void;
+  /**
+   * Takes a resumed vCPU back, stopped between two instructions: true. False if it had stopped by itself: then that is as if
+   * wait() had returned it, which it does not any more.
+   */
+  pause(vcpu: Vcpu): boolean;
   /**
    * Waits for a resumed vCPU to need something, and returns it, stopped; its `exit` says why. Undefined: for a kick, or
    * the timer; what has been resumed stays so. A kick is never lost: one that came before makes it return at once.

@@ -107,18 +107,25 @@ class KvmMachine implements Machine {
     this.#threads.resume(vcpu.index);
   }
 
-  pause(): void {
-    throw new XennerError('ENOSYS', 'one vCPU has no other one to pause it');
+  pause({ index }: Vcpu): boolean {
+    while (!this.#threads.pause(index)) {
+      if (this.#take(index)) return false;
+      this.#threads.resume(index);
+    }
+    return true;
   }
 
   wait(): Vcpu | undefined {
     for (;;) {
       const index = this.#threads.wait(Infinity);
       if (index === VCPU_THREADS.KICKED) return undefined;
-      const vcpu = this.#vcpus[index]!;
-      if (vcpu.take(this.#exitPort, () => this.#threads.error(index))) return vcpu;
+      if (this.#take(index)) return this.#vcpus[index]!;
       this.#threads.resume(index);
     }
+  }
+
+  #take(index: number): boolean {
+    return this.#vcpus[index]!.take(this.#exitPort, () => this.#threads.error(index));
   }
 
   setTimer(deadlineNs: number): void {
@@ -198,6 +205,8 @@ class KvmEngineVcpu implements Vcpu {
   }
 
   getState(): CpuState {
+    // After a KVM_RUN that failed there is nothing to complete.
+    if (this.exit !== VCPU_EXIT.ERROR) this.kvm.completeIo();
     return getCpuState(this.kvm);
   }
 

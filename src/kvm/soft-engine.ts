@@ -87,10 +87,12 @@ class SoftMachine implements Machine {
     vcpu.resumed = true;
   }
 
-  pause({ index }: Vcpu): void {
+  /** One that has stopped by itself has been returned at once. */
+  pause({ index }: Vcpu): true {
     const vcpu = this.#vcpus[index]!;
     if (vcpu.resumed) this.#resumed--;
     vcpu.resumed = false;
+    return true;
   }
 
   wait(): Vcpu | undefined {

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { loadAddon } from '../../src/kvm/addon.js';
 import { KVM_EXITS, kickVcpu } from '../../src/kvm/api/index.js';
 import { EXIT_ERROR, VCPU_THREADS } from '../../src/kvm/api/native.js';
-import { Guest, HLT, kickedRounds, noKvm, OUT_FOREVER, SPIN } from './kvm-guest.js';
+import { CODE, Guest, HLT, kickedRounds, noKvm, OUT_FOREVER, SPIN } from './kvm-guest.js';
 
 const addon = loadAddon();
 const { KICKED, TIMED_OUT } = VCPU_THREADS;
@@ -46,6 +46,44 @@ describe.each([
     expect(() => threads.run(0)).toThrow(/resumed already/);
     threads.close();
     expect(guest.vcpu.getRegs().rflags).toBeDefined();
+  });
+
+  it('a vCPU is paused between two instructions, or has exited before', () => {
+    const guest = guestOf(OUT_FOREVER);
+    const threads = threadsOf(guest);
+    const last = count - 1;
+    const offset = () => guest.vcpus[last]!.getRegs().rip - BigInt(CODE + 256 * last);
+    expect(() => threads.pause(last)).toThrow(/is not resumed/);
+    let paused = 0;
+    for (let i = 0; i < 50; i++) {
+      threads.resume(last);
+      const atOnce = i % 2 === 0;
+      if (!atOnce && count > 1) while (exitOf(guest, last) !== KVM_EXITS.KVM_EXIT_IO.number);
+      if (threads.pause(last)) {
+        paused++;
+        // Its OUT is complete, or has not begun.
+        expect([0n, 2n]).toContain(offset());
+      } else expect(exitOf(guest, last)).toBe(KVM_EXITS.KVM_EXIT_IO.number);
+      expect(threads.wait(0)).toBe(TIMED_OUT);
+    }
+    if (count === 1) expect(paused).toBeGreaterThan(0);
+    threads.resume(last);
+    expect(threads.wait(Infinity)).toBe(last);
+    threads.close();
+  });
+
+  it('a vCPU in the guest is paused, and goes on', () => {
+    const guest = guestOf(SPIN);
+    const threads = threadsOf(guest);
+    for (let i = 0; i < 20; i++) {
+      for (let vcpu = 0; vcpu < count; vcpu++) threads.resume(vcpu);
+      if (i % 2 === 0) expect(threads.wait(MS)).toBe(TIMED_OUT);
+      for (let vcpu = 0; vcpu < count; vcpu++) {
+        expect(threads.pause(vcpu)).toBe(true);
+        expect(guest.vcpus[vcpu]!.getRegs().rip).toBe(BigInt(CODE + 256 * vcpu));
+      }
+    }
+    threads.close();
   });
 
   it('time-outs, the timer and kicks end a wait, whether a guest runs or not', () => {

@@ -146,6 +146,11 @@ export interface NativeKvmVcpuThreads {
   /** Lets a parked vCPU run until its next exit. */
   resume(index: number): void;
   /**
+   * Parks a vCPU that runs, between two instructions. False if it had exited before: then that is as if wait() had returned
+   * its index, which it does not any more.
+   */
+  pause(index: number): boolean;
+  /**
    * The index of a vCPU that has exited, in the order of their exits. kvm_run.exit_reason is KVM_EXIT_INTR after a kick of
    * that vCPU's own id, and EXIT_ERROR when KVM_RUN failed. Or VCPU_THREADS.KICKED, which goes before exits, or TIMED_OUT.
    * Infinity: for ever.

@@ -83,6 +83,8 @@ export class Machine implements Domain {
 
   readonly #engineMachine: EngineMachine;
   #end: DomainEnd | undefined;
+  /** Found stopped when they were to be paused. */
+  readonly #stopped: VirtualCpu[] = [];
   /** System time at which the engine's timer comes. */
   #armed = Infinity;
 
@@ -150,13 +152,9 @@ export class Machine implements Domain {
     this.#startClocks();
     this.vcpus[0]!.online = true;
     while (this.#end === undefined) {
-      const stopped = this.#engineMachine.wait();
-      if (stopped === undefined) {
-        this.#attend();
-      } else {
-        const vcpu = this.vcpus[stopped.index]!;
-        if (vcpu.handle(stopped.exit)) this.resume(vcpu);
-      }
+      const vcpu = this.#stopped.shift() ?? this.#wait();
+      if (vcpu === undefined) this.#attend();
+      else if (vcpu.handle(vcpu.engine.exit)) this.resume(vcpu);
     }
     return this.#end;
   }
@@ -170,8 +168,11 @@ export class Machine implements Domain {
     this.#engineMachine.resume(vcpu.engine);
   }
 
-  pause(vcpu: VirtualCpu): void {
-    this.#engineMachine.pause(vcpu.engine);
+  /** False if it has stopped by itself: then its exit is still to be handled, and will be next. */
+  pause(vcpu: VirtualCpu): boolean {
+    const paused = this.#engineMachine.pause(vcpu.engine);
+    if (!paused) this.#stopped.push(vcpu);
+    return paused;
   }
 
   /** Something is due at this system time: the engine comes back then, or before. */
@@ -243,6 +244,11 @@ export class Machine implements Domain {
   close(): void {
     this.#engineMachine.close();
     this.memory.close();
+  }
+
+  #wait(): VirtualCpu | undefined {
+    const stopped = this.#engineMachine.wait();
+    return stopped && this.vcpus[stopped.index]!;
   }
 
   #startClocks(): void {

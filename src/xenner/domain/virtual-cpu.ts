@@ -34,7 +34,7 @@ export class VirtualCpu implements Vcpu {
   /** Of a vCPU that sleeps, or will as soon as its hypercall has returned: whether there is something to wake up for. */
   #awaited: (() => boolean) | undefined;
   polling = false;
-  /** It is out of the guest, and one of its exits is being handled. */
+  /** It is out of the guest, and one of its exits is being handled, or about to be. */
   #handling = false;
   #asleep = false;
   #online = false;
@@ -145,9 +145,9 @@ export class VirtualCpu implements Vcpu {
       this.#awaited ??= () => true;
       return;
     }
-    this.domain.pause(this);
     this.#awaited = () => true;
-    this.#fallAsleep();
+    if (this.domain.pause(this)) this.#fallAsleep();
+    else this.#handling = true;
   }
 
   #mayWakeUp(): boolean {
