@@ -76,8 +76,13 @@ bool apply(void *base, uint64_t bytes, const GuestMemoryBacking &backing, const 
   if (backing.transparent && madvise(base, bytes, MADV_HUGEPAGE) != 0) return false;
   *failed = "MADV_MERGEABLE";
   if (backing.mergeable && madvise(base, bytes, MADV_MERGEABLE) != 0) return false;
+  if (backing.numa_node < 0) return true;
   *failed = "mbind";
-  return backing.numa_node < 0 || bind_to_node(base, bytes, backing.numa_node) == 0;
+  if (bind_to_node(base, bytes, backing.numa_node) != 0) return false;
+  // Huge pages are reserved of whatever node: the node may have fewer, and a guest that met the end of them
+  // would die of SIGBUS. So they are taken now.
+  *failed = "MADV_POPULATE_WRITE";
+  return backing.page_shift == 12 || madvise(base, bytes, MADV_POPULATE_WRITE) == 0;
 }
 
 } // namespace
@@ -88,12 +93,13 @@ bool apply(void *base, uint64_t bytes, const GuestMemoryBacking &backing, const 
 std::shared_ptr<GuestMapping> GuestMapping::create(uint64_t bytes, const GuestMemoryBacking &backing,
                                                    const char **failed) {
   int fd = -1;
-  void *base = backing.transparent || backing.mergeable ? map_private(bytes, failed)
-                                                        : map_file(bytes, backing.page_shift, &fd, failed);
-  bool mapped = base != MAP_FAILED;
-  if (!mapped || !apply(base, bytes, backing, failed)) {
+  uint64_t page = 1ull << backing.page_shift;
+  uint64_t mapped = (bytes + page - 1) / page * page;
+  void *base = backing.transparent || backing.mergeable ? map_private(mapped, failed)
+                                                        : map_file(mapped, backing.page_shift, &fd, failed);
+  if (base == MAP_FAILED || !apply(base, mapped, backing, failed)) {
     int error = errno;
-    if (mapped) munmap(base, bytes);
+    if (base != MAP_FAILED) munmap(base, mapped);
     if (fd >= 0) ::close(fd);
     errno = error;
     return nullptr;
@@ -102,7 +108,7 @@ std::shared_ptr<GuestMapping> GuestMapping::create(uint64_t bytes, const GuestMe
   Registry &r = registry();
   std::lock_guard guard(r.lock);
   std::shared_ptr<GuestMapping> mapping(
-      new GuestMapping(r.next_id++, fd, static_cast<uint8_t *>(base), bytes));
+      new GuestMapping(r.next_id++, fd, static_cast<uint8_t *>(base), bytes, mapped));
   r.mappings[mapping->id] = mapping;
   return mapping;
 }
@@ -114,11 +120,11 @@ std::shared_ptr<GuestMapping> GuestMapping::find(uint32_t id) {
   return found == r.mappings.end() ? nullptr : found->second.lock();
 }
 
-GuestMapping::GuestMapping(uint32_t id, int fd, uint8_t *base, uint64_t bytes)
-    : id(id), base(base), bytes(bytes), fd_(fd) {}
+GuestMapping::GuestMapping(uint32_t id, int fd, uint8_t *base, uint64_t bytes, uint64_t mapped)
+    : id(id), base(base), bytes(bytes), fd_(fd), mapped_(mapped) {}
 
 GuestMapping::~GuestMapping() {
-  munmap(base, bytes);
+  munmap(base, mapped_);
   if (fd_ >= 0) ::close(fd_);
 }
 
@@ -170,8 +176,8 @@ GuestMemory::GuestMemory(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Gues
   } else {
     uint64_t bytes = integer_argument(info, 0, "bytes", GuestMapping::kMaxBytes);
     GuestMemoryBacking backing = backing_argument(info);
-    if (bytes == 0 || bytes % (1ull << backing.page_shift) != 0)
-      throw_argument(env, "bytes must be a multiple of " + std::to_string(1ull << backing.page_shift) +
+    if (bytes == 0 || bytes % GuestMapping::kPageBytes != 0)
+      throw_argument(env, "bytes must be a multiple of " + std::to_string(GuestMapping::kPageBytes) +
                               ", and not 0");
     const char *failed = nullptr;
     mapping_ = GuestMapping::create(bytes, backing, &failed);
@@ -223,12 +229,18 @@ Napi::Value GuestMemory::view(const Napi::CallbackInfo &info) {
   if (length > mapping.bytes - offset) throw_code(env, "ERANGE", "the view ends beyond the guest's memory");
   // The buffer's own reference: the mapping outlives every handle while JavaScript can reach the view.
   auto *reference = new std::shared_ptr<GuestMapping>(mapping_);
-  return Napi::ArrayBuffer::New(
+  auto view = Napi::ArrayBuffer::New(
       env, mapping.base + offset, length,
       [](Napi::BasicEnv, void *, std::shared_ptr<GuestMapping> *hint) { delete hint; }, reference);
+  views_.push_back(Napi::Weak(view));
+  return view;
 }
 
+// Views become empty: a guest's memory is the host's again at once, and not when the collector next looks.
 void GuestMemory::close(const Napi::CallbackInfo &) {
+  for (auto &weak : views_)
+    if (Napi::ArrayBuffer view = weak.Value(); !view.IsEmpty()) view.Detach();
+  views_.clear();
   release();
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <napi.h>
+#include <vector>
 
 // How the host provides it. All of it is of one kind.
 struct GuestMemoryBacking {
@@ -13,7 +14,7 @@ struct GuestMemoryBacking {
   int numa_node = -1;       // pages of that node only; -1: wherever
 };
 
-// The mapping itself. Lives as long as a handle, a vCPU or an ArrayBuffer refers to it.
+// The mapping itself. Lives as long as a handle, a vCPU or an open handle's ArrayBuffer refers to it.
 class GuestMapping {
 public:
   static constexpr uint64_t kMaxBytes = 17ull << 30;
@@ -38,10 +39,11 @@ public:
   const uint64_t bytes;
 
 private:
-  GuestMapping(uint32_t id, int fd, uint8_t *base, uint64_t bytes);
+  GuestMapping(uint32_t id, int fd, uint8_t *base, uint64_t bytes, uint64_t mapped);
 
-  const int fd_;         // -1: private memory
-  uint32_t handles_ = 0; // under the registry's lock
+  const int fd_;          // -1: private memory
+  const uint64_t mapped_; // whole pages of whatever size; nobody sees what is beyond `bytes`
+  uint32_t handles_ = 0;  // under the registry's lock
 };
 
 class GuestMemory : public Napi::ObjectWrap<GuestMemory> {
@@ -67,4 +69,5 @@ private:
   void release();
 
   std::shared_ptr<GuestMapping> mapping_;
+  std::vector<Napi::Reference<Napi::ArrayBuffer>> views_; // weak
 };

@@ -4,12 +4,12 @@ import { XennerError } from '../base/errors.js';
 import { builtFile } from '../base/paths.js';
 import type { KvmAddon } from './api/native.js';
 
-/** RAM of one guest: mapped once per process, shared by every thread that attaches to its `id`. */
+/** RAM of one guest: mapped once per process while an open object or a vCPU uses it, in any thread that attaches to its `id`. */
 export interface NativeGuestMemory {
   readonly id: number;
   /** Size in bytes; a multiple of 4096. */
   readonly bytes: number;
-  /** A view of [offset, offset + length), at most 1 GiB. The memory lives while a view, an object or a vCPU uses it. */
+  /** A view of [offset, offset + length), at most 1 GiB. Empty once this object is closed. */
   view(offset: number, length: number): ArrayBuffer;
   close(): void;
 }

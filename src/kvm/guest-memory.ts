@@ -70,8 +70,8 @@ export class GuestMemory {
   }
 
   /**
-   * New memory, all zeros. `bytes` is a multiple of 4096, or of the huge pages' size, at most 17 GiB; pages are taken from
-   * the host when touched. Throws XennerError when the host has not what the options ask for.
+   * New memory, all zeros. `bytes` is a multiple of 4096, at most 17 GiB; pages are taken from the host when touched. Throws
+   * XennerError when the host has not what the options ask for.
    */
   static create(bytes: number, options: GuestMemoryOptions = {}): GuestMemory {
     return new GuestMemory(allocateGuestMemory(bytes, options));
@@ -229,7 +229,7 @@ export class GuestMemory {
     return Atomics.compareExchange(words, offsetOf(address) >>> 2, expected, replacement);
   }
 
-  /** Idempotent. Views that were handed out stay readable; this object's accessors throw from now on. */
+  /** Idempotent. Views that were handed out are empty from now on; this object's accessors throw. */
   close(): void {
     this.#size = 0;
     this.#views = [];

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { loadAddon } from '../../src/kvm/addon.js';
 import { addonProcess, addonWorker, endOf, messageOf } from './addon-worker.js';
 
@@ -78,27 +78,45 @@ describe('views', () => {
     other.close();
   });
 
-  it('stay valid after every handle is closed', () => {
+  it('are empty once their handle is closed, and those of others are not', () => {
     const memory = new GuestMemory(MIB);
-    const view = new Uint8Array(memory.view(0, MIB));
-    view.fill(7);
+    const other = GuestMemory.attach(memory.id);
+    const views = [new Uint8Array(memory.view(0, MIB)), new Uint8Array(memory.view(4096, 4096))];
+    const kept = new Uint8Array(other.view(0, MIB));
+    views[0]!.fill(7);
     memory.close();
-    expect(view.every((byte) => byte === 7)).toBe(true);
+    expect(views.map((view) => view.length)).toEqual([0, 0]);
+    expect(views[0]![0]).toBe(undefined);
+    views[0]![0] = 9;
+    expect(kept.every((byte) => byte === 7)).toBe(true);
+    other.close();
+    expect(kept.length).toBe(0);
   });
 
-  it('free the memory when they are collected', async () => {
+  it('do not keep the memory once every handle is closed, although they are still there', async () => {
+    const before = mappings();
+    const memory = new GuestMemory(MIB);
+    const view = new Uint8Array(memory.view(0, MIB));
+    view[0] = 1;
+    expect(mappings()).toBeGreaterThan(before);
+    memory.close();
+    await vi.waitFor(() => expect(mappings()).toBeLessThanOrEqual(before), { timeout: 10_000 });
+    expect(view.length).toBe(0);
+  });
+
+  it('and handles that nobody closed free the memory when they are collected', async () => {
     const before = mappings();
     (() => {
-      const memory = new GuestMemory(MIB);
-      new Uint8Array(memory.view(0, MIB))[0] = 1;
-      memory.close();
+      new Uint8Array(new GuestMemory(MIB).view(0, MIB))[0] = 1;
       expect(mappings()).toBeGreaterThan(before);
     })();
-    for (let i = 0; i < 50 && mappings() > before; i++) {
-      collectGarbage();
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-    expect(mappings()).toBeLessThanOrEqual(before);
+    await vi.waitFor(
+      () => {
+        collectGarbage();
+        expect(mappings()).toBeLessThanOrEqual(before);
+      },
+      { timeout: 10_000 },
+    );
   });
 });
 
@@ -151,7 +169,7 @@ describe('threads', () => {
     memory.close();
   });
 
-  it('keep the memory that another thread has closed, and outlive a thread that ended with views', async () => {
+  it('keep the memory that another handle has closed, and outlive a thread that ended with views', async () => {
     const memory = new GuestMemory(MIB);
     const source = `
       const memory = addon.GuestMemory.attach(workerData.id);
@@ -161,7 +179,8 @@ describe('threads', () => {
     `;
     const worker = addonWorker(source, { id: memory.id });
     await messageOf(worker);
-    const bytes = new Uint8Array(memory.view(0, 4096));
+    const other = GuestMemory.attach(memory.id);
+    const bytes = new Uint8Array(other.view(0, 4096));
     bytes[0] = 41;
     memory.close();
     // A thread that ends right after its message may do both within one turn of the event loop.

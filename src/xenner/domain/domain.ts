@@ -53,6 +53,7 @@ export class Domain extends EventEmitter<DomainEvents> {
   #run: Run | undefined;
   #end: DomainEnd | undefined;
   #failure: XennerError | undefined;
+  #destroyed = false;
   #outputPaused = false;
   #tail: Buffer = Buffer.alloc(0);
   /** The engine that runs it, and why that one. */
@@ -129,11 +130,13 @@ export class Domain extends EventEmitter<DomainEvents> {
 
   /** Ends the guest at once, as pulling the plug does. Resolves when nothing of it is left. */
   async destroy(): Promise<void> {
-    const run = this.#run;
-    if (run === undefined || this.#end !== undefined) return;
+    if (this.#end !== undefined) return;
     const ended = new Promise<void>((resolve) => this.once('end', () => resolve()));
-    Atomics.store(run.stop, 0, 1);
-    if (run.engineId !== undefined) kick(run.engineId);
+    this.#destroyed = true;
+    if (this.#run !== undefined) {
+      Atomics.store(this.#run.stop, 0, 1);
+      if (this.#run.engineId !== undefined) kick(this.#run.engineId);
+    }
     await ended;
   }
 
@@ -162,7 +165,12 @@ export class Domain extends EventEmitter<DomainEvents> {
     this.#dispose(run);
     if (message.reason === 'reboot' && this.config.onReboot === 'restart') {
       this.emit('reboot');
-      this.start().catch(() => {});
+      // Not before the last one has let go of its memory: the host may have no more huge pages than that.
+      run.worker.ref();
+      run.worker.once('exit', () => {
+        if (this.#destroyed) this.#finish({ reason: 'destroyed' });
+        else this.start().catch(() => {});
+      });
       return;
     }
     this.#finish({ reason: message.reason, ...(message.crash && { crash: message.crash }) });
