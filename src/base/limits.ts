@@ -8,6 +8,12 @@ export const MAX_GUEST_MEMORY_MIB = 16 * 1024;
 /** At most 32: shared_info has vcpu_info slots for so many (XEN_LEGACY_MAX_VCPUS). */
 export const MAX_VCPUS = 16;
 
+/* What the host says of itself */
+/** One file of sysfs; the longest that we read has 2 KiB. */
+export const MAX_SYSFS_BYTES = 64 * 1024;
+/** MAX_NUMNODES of Linux on x86-64. */
+export const MAX_NUMA_NODES = 1024;
+
 /* Kernel and initrd files */
 export const MAX_KERNEL_IMAGE_BYTES = 256 * MIB;
 /** After decompression; also the bound on what a decompressor may write. */

@@ -2,7 +2,16 @@
 import { cpus, freemem, totalmem } from 'node:os';
 import { Command } from 'commander';
 import { XennerError } from '../base/errors.js';
-import { chooseEngine, type EngineName, hasSoftCpu, type KvmProbe, probeKvm } from '../kvm/index.js';
+import {
+  chooseEngine,
+  type EngineName,
+  type HostMemory,
+  type HugepagePool,
+  hasSoftCpu,
+  hostMemory,
+  type KvmProbe,
+  probeKvm,
+} from '../kvm/index.js';
 
 interface HostReport {
   /** What guests would run on; null when nothing can run them. */
@@ -11,7 +20,7 @@ interface HostReport {
   softCpu: boolean;
   kvm: KvmProbe;
   cpu: { model: string; threads: number };
-  memory: { totalMiB: number; availableMiB: number };
+  memory: HostMemory & { totalMiB: number; availableMiB: number };
 }
 
 const MIB = 2 ** 20;
@@ -37,7 +46,11 @@ function hostReport(): HostReport {
     softCpu: hasSoftCpu(),
     kvm: kvm ?? probeKvm(),
     cpu: { model: processors[0]?.model ?? 'unknown', threads: processors.length },
-    memory: { totalMiB: Math.floor(totalmem() / MIB), availableMiB: Math.floor(freemem() / MIB) },
+    memory: {
+      totalMiB: Math.floor(totalmem() / MIB),
+      availableMiB: Math.floor(freemem() / MIB),
+      ...hostMemory(),
+    },
   };
 }
 
@@ -48,13 +61,38 @@ function formatReport({ engine, why, softCpu, kvm, cpu, memory }: HostReport): s
     ['KVM', `${kvm.usable ? 'usable' : 'not usable'}: ${kvm.reason}`],
     ['CPU', `${cpu.model}, ${cpu.threads} threads`],
     ['memory', `${memory.totalMiB} MiB, ${memory.availableMiB} MiB available`],
+    ...memoryRows(memory),
   ] as const;
-  return rows.map(([name, value]) => `${name.padEnd(10)}${value}\n`).join('');
+  return rows.map(([name, value]) => `${name.padEnd(11)}${value}\n`).join('');
+}
+
+function memoryRows({ hugepages, transparentHugepages, ksm, nodes }: HostMemory): [string, string][] {
+  const mib = (kib: number) => `${Math.floor(kib / 1024)} MiB`;
+  return [
+    ['huge pages', pools(hugepages)],
+    ['THP', transparentHugepages ?? 'none'],
+    [
+      'KSM',
+      ksm === null ? 'none' : `${ksm.state}; ${ksm.pagesShared} pages stand for ${ksm.pagesSharing} more`,
+    ],
+    ...nodes.map(({ node, totalKiB, freeKiB, hugepages }): [string, string] => [
+      `node ${node}`,
+      `${mib(totalKiB)}, ${mib(freeKiB)} free; huge pages ${pools(hugepages)}`,
+    ]),
+  ];
+}
+
+function pools(all: readonly HugepagePool[]): string {
+  const one = ({ sizeKiB, total, free, reserved = 0 }: HugepagePool) => {
+    const size = sizeKiB >= 2 ** 20 ? `${sizeKiB / 2 ** 20}G` : `${sizeKiB / 1024}M`;
+    return `${size}: ${free - reserved} of ${total} free`;
+  };
+  return all.map(one).join(', ') || 'none';
 }
 
 export function hostCommand(): Command {
   return new Command('host')
-    .description('show which engine guests run on here, and why')
+    .description('show which engine guests run on here, and why, and what memory there is for them')
     .option('--json', 'print JSON')
     .action((options: { json?: true }) => {
       const report = hostReport();

@@ -15,6 +15,9 @@ interface RunOptions {
   ramdisk?: string;
   cmdline: string;
   memory: number;
+  hugepages?: '2M' | '1G' | 'thp';
+  ksm?: true;
+  numaNode?: number;
   vcpus: number;
   engine: EngineWish;
   reboot: boolean;
@@ -32,6 +35,9 @@ export function runCommand(): Command {
     .option('--ramdisk <file>', 'initial ramdisk')
     .option('--cmdline <text>', 'kernel command line', '')
     .option('--memory <MiB>', 'guest memory', wholeNumber, DEFAULT_MEMORY_MIB)
+    .addOption(new Option('--hugepages <size>', 'huge pages for it').choices(['2M', '1G', 'thp']))
+    .option('--ksm', 'let the host merge its pages with equal ones of other guests')
+    .option('--numa-node <n>', 'take it from this NUMA node of the host', wholeNumber)
     .option('--vcpus <n>', 'virtual CPUs', wholeNumber, 1)
     .addOption(
       new Option('--engine <name>', 'what runs the guest').choices(['auto', 'soft', 'kvm']).default('auto'),
@@ -66,6 +72,9 @@ function domainConfig(options: RunOptions): DomainConfig {
     fastPaths: options.fastPaths,
     onReboot: options.reboot ? 'restart' : 'end',
     ...(options.ramdisk !== undefined && { ramdisk: options.ramdisk }),
+    ...(options.hugepages !== undefined && { hugepages: options.hugepages }),
+    ...(options.ksm !== undefined && { mergeable: options.ksm }),
+    ...(options.numaNode !== undefined && { numaNode: options.numaNode }),
     ...(options.trace !== undefined && { trace: options.trace }),
   };
 }

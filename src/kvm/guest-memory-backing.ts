@@ -1,12 +1,13 @@
 /** What guest memory is made of on the host: small or huge pages, mergeable or not, of which NUMA node. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { XennerError } from '../base/errors.js';
 import { loadAddon, type NativeGuestMemory } from './addon.js';
+import { hostMemory, poolDirectory, SYSFS, THP_ENABLED } from './host-memory.js';
 
 export interface GuestMemoryOptions {
   /**
-   * `2M`, `1G`: from the pool that the administrator set aside, all or nothing. `thp`: private memory for which the host makes
-   * huge pages where it can.
+   * `2M`, `1G`: from the pool that the administrator set aside, all or nothing; a last page may be used in part. `thp`: private
+   * memory for which the host makes huge pages where it can.
    */
   hugepages?: '2M' | '1G' | 'thp';
   /**
@@ -19,38 +20,57 @@ export interface GuestMemoryOptions {
 }
 
 const PAGE_SHIFT = { '2M': 21, '1G': 30 } as const;
-const MM = '/sys/kernel/mm';
-const NODES = '/sys/devices/system/node';
 
-function hugepageFailure(size: '2M' | '1G', bytes: number, cause: unknown): XennerError {
+function hugepageFailure(
+  size: '2M' | '1G',
+  bytes: number,
+  node: number | undefined,
+  cause: unknown,
+): XennerError {
   const pageBytes = 2 ** PAGE_SHIFT[size];
-  const pool = `${MM}/hugepages/hugepages-${pageBytes / 1024}kB`;
-  if (!existsSync(pool)) {
-    return new XennerError('ENOHUGEPAGES', `this host has no pages of ${size}`, undefined, { cause });
+  const sizeKiB = pageBytes / 1024;
+  const host = hostMemory();
+  const pools =
+    node === undefined ? host.hugepages : (host.nodes.find((each) => each.node === node)?.hugepages ?? []);
+  const pool = pools.find((each) => each.sizeKiB === sizeKiB);
+  const where = node === undefined ? 'this host' : `NUMA node ${node}`;
+  if (pool === undefined) {
+    return new XennerError('ENOHUGEPAGES', `${where} has no pages of ${size}`, undefined, { cause });
   }
-  const free = readFileSync(`${pool}/free_hugepages`, 'utf8').trim();
+  const nrPages = Math.ceil(bytes / pageBytes);
+  const free = pool.free - (pool.reserved ?? 0);
   return new XennerError(
     'ENOHUGEPAGES',
-    `${bytes / pageBytes} pages of ${size} are needed, ${free} are free`,
-    `write a larger number to ${pool}/nr_hugepages`,
+    `${nrPages} pages of ${size} are needed, ${where} has ${free} free`,
+    `write a larger number to ${join(SYSFS, poolDirectory(sizeKiB, node), 'nr_hugepages')}`,
     { cause },
   );
 }
 
 function requireTransparentPages(): void {
-  const file = `${MM}/transparent_hugepage/enabled`;
-  if (!existsSync(file)) throw new XennerError('ENOTHP', 'this host has no transparent huge pages');
-  if (readFileSync(file, 'utf8').includes('[never]')) {
-    throw new XennerError('ENOTHP', 'transparent huge pages are off', `write madvise to ${file}`);
+  const mode = hostMemory().transparentHugepages;
+  if (mode === null) throw new XennerError('ENOTHP', 'this host has no transparent huge pages');
+  if (mode === 'never') {
+    throw new XennerError(
+      'ENOTHP',
+      'transparent huge pages are off',
+      `write madvise to ${join(SYSFS, THP_ENABLED)}`,
+    );
   }
 }
 
-function requireNode(node: number): void {
-  if (!Number.isInteger(node) || node < 0 || !existsSync(`${NODES}/node${node}`)) {
-    const nodes = existsSync(NODES) ? readdirSync(NODES).filter((name) => /^node\d+$/.test(name)) : [];
-    const there = nodes.map((name) => name.slice(4)).join(', ');
-    throw new XennerError('ENONODE', `this host has no NUMA node ${node}; it has ${there || 'none'}`);
-  }
+function requireKsm(): void {
+  if (hostMemory().ksm === null) throw new XennerError('ENOKSM', 'this host has no KSM');
+}
+
+function requireNode(wanted: number): void {
+  const nodes = hostMemory().nodes.map(({ node }) => node);
+  if (nodes.includes(wanted)) return;
+  throw new XennerError(
+    'ENONODE',
+    `this host has no NUMA node ${wanted}`,
+    nodes.length > 0 ? `it has ${nodes.join(', ')}` : 'it has none',
+  );
 }
 
 /** @throws XennerError ENOHUGEPAGES, ENOTHP, ENOKSM, ENONODE: the host has none, and what to do */
@@ -62,7 +82,7 @@ export function allocateGuestMemory(bytes: number, options: GuestMemoryOptions):
   if (pool && mergeable)
     throw new XennerError('EINVAL', 'KSM does not merge hugetlb pages', 'choose one of the two');
   if (hugepages === 'thp') requireTransparentPages();
-  if (mergeable && !existsSync(`${MM}/ksm`)) throw new XennerError('ENOKSM', 'this host has no KSM');
+  if (mergeable) requireKsm();
   if (numaNode !== undefined) requireNode(numaNode);
   const shift = pool ? PAGE_SHIFT[pool] : 12;
   const node = (numaNode ?? -1) + 1;
@@ -71,7 +91,7 @@ export function allocateGuestMemory(bytes: number, options: GuestMemoryOptions):
     return new GuestMemory(bytes, shift, hugepages === 'thp' ? 1 : 0, mergeable ? 1 : 0, node);
   } catch (error) {
     // A TypeError is the addon's own: of a wrong argument.
-    if (pool && !(error instanceof TypeError)) throw hugepageFailure(pool, bytes, error);
+    if (pool && !(error instanceof TypeError)) throw hugepageFailure(pool, bytes, numaNode, error);
     throw error;
   }
 }

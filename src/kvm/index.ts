@@ -23,5 +23,6 @@ export {
 export { type Gpa, GuestMemory, GuestMemoryError, gpa } from './guest-memory.js';
 export type { GuestMemoryOptions } from './guest-memory-backing.js';
 export { type ClockSample, clockSample } from './host-clock.js';
+export { type HostMemory, type HugepagePool, hostMemory } from './host-memory.js';
 export { createNotifier, type Notifier, notify } from './notifier.js';
 export { hasSoftCpu, softEngine } from './soft-engine.js';

@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { threadsCpuMs } from '../../bench/lib/process-tree.mjs';
+import { type HostMemory, type HugepagePool, hostMemory } from '../../src/kvm/index.js';
 import { CLI, Cli } from './lib/cli.js';
 import { BOOT_TIMEOUT_MS, PROMPT } from './lib/guest.js';
 import { initramfs, kernel, scratch } from './lib/images.js';
@@ -167,6 +168,15 @@ describe('what cannot be run is one line and a status', () => {
     ['no kernel at all', [], 2, /--kernel/],
     ['memory in words', ['--kernel', kernelPath, '--memory', 'much'], 2, /memory/],
     ['too little memory', ['--kernel', kernelPath, '--memory', '8'], 1, /memory/i],
+    ['no such NUMA node', ['--kernel', kernelPath, '--numa-node', '1000'], 1, /no NUMA node 1000; it has /],
+    ['pages of no size', ['--kernel', kernelPath, '--hugepages', '3M'], 2, /hugepages/],
+    ['huge pages and KSM', ['--kernel', kernelPath, '--hugepages', '2M', '--ksm'], 1, /KSM .*hugetlb/],
+    [
+      'more huge pages than there are',
+      ['--kernel', kernelPath, '--hugepages', '1G', '--memory', '16384'],
+      1,
+      /17 pages of 1G are needed, .*; write |no pages of 1G/,
+    ],
     ['unknown option', ['--kernel', kernelPath, '--colour'], 2, /--colour/],
     ['a log in no folder', ['--kernel', kernelPath, '--console-log', join(dir, 'no/log')], 1, /no\/log/],
   ] as const)('%s', async (_, args, status, about) => {
@@ -175,4 +185,19 @@ describe('what cannot be run is one line and a status', () => {
     expect(cli.stdout).toBe('');
     expectOneLine(cli.stderr, about);
   });
+});
+
+it('xenner host tells what memory there is, as the host counts it', async () => {
+  const text = new Cli(['host']);
+  expect((await text.end()).status).toBe(0);
+  expect(text.stdout).toMatch(/^memory +\d+ MiB, \d+ MiB available\nhuge pages .*\nTHP .*\nKSM /m);
+  const json = new Cli(['host', '--json']);
+  expect((await json.end()).status).toBe(0);
+  const { memory } = JSON.parse(json.stdout) as { memory: HostMemory };
+  const { hugepages, transparentHugepages, nodes } = hostMemory();
+  const size = ({ sizeKiB }: HugepagePool) => sizeKiB;
+  expect(memory.hugepages.map(size)).toEqual(hugepages.map(size));
+  expect(memory.transparentHugepages).toBe(transparentHugepages);
+  expect(memory.nodes.map(({ node }) => node)).toEqual(nodes.map(({ node }) => node));
+  for (const { node } of nodes) expect(text.stdout).toMatch(new RegExp(`^node ${node} +\\d+ MiB, `, 'm'));
 });

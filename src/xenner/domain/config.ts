@@ -1,8 +1,9 @@
 /** What a domain is made from. */
 import type { Topic } from '../../base/log.js';
-import type { EngineWish } from '../../kvm/index.js';
+import type { EngineWish, GuestMemoryOptions } from '../../kvm/index.js';
 
-export interface DomainConfig {
+/** What its memory is made of on the host is among it: the guest cannot tell. */
+export interface DomainConfig extends GuestMemoryOptions {
   /** Path of the kernel: ELF or bzImage, compressed or not. */
   kernel: string;
   /** Path of the initial ramdisk. */
@@ -29,6 +30,7 @@ export interface CompleteConfig {
   readonly ramdisk: string | undefined;
   readonly cmdline: string;
   readonly memoryMiB: number;
+  readonly backing: GuestMemoryOptions;
   readonly vcpus: number;
   readonly engine: EngineWish;
   readonly fastPaths: boolean;
@@ -39,11 +41,17 @@ export interface CompleteConfig {
 export const DEFAULT_MEMORY_MIB = 256;
 
 export function completeConfig(config: DomainConfig): CompleteConfig {
+  const { hugepages, mergeable, numaNode } = config;
   return {
     kernel: config.kernel,
     ramdisk: config.ramdisk,
     cmdline: config.cmdline ?? '',
     memoryMiB: config.memoryMiB ?? DEFAULT_MEMORY_MIB,
+    backing: {
+      ...(hugepages !== undefined && { hugepages }),
+      ...(mergeable !== undefined && { mergeable }),
+      ...(numaNode !== undefined && { numaNode }),
+    },
     vcpus: config.vcpus ?? 1,
     engine: config.engine ?? 'auto',
     fastPaths: config.fastPaths ?? true,

@@ -100,7 +100,7 @@ export class Machine implements Domain {
     this.choice = chooseEngine(config.engine);
     this.monitor = loadMonitorImage();
     this.frames = layoutXenFrames(config.memoryMiB * FRAMES_PER_MIB, config.vcpus);
-    this.memory = GuestMemory.create(this.frames.totalPages * PAGE);
+    this.memory = GuestMemory.create(this.frames.totalPages * PAGE, config.backing);
     this.#engineMachine = this.choice.engine.createMachine({
       memory: this.memory,
       exitPort: monitor.EXIT_PORT,

@@ -1,0 +1,57 @@
+/** What guest memory is made of, on a real KVM: huge pages that are set aside and given back, KSM, and what each is worth. */
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { median } from '../../bench/lib/report.mjs';
+import { initramfs, kernel } from '../boot/lib/images.js';
+import { inLab, ROOT } from './lib/lab.js';
+
+/** 192 MiB of a guest, Xen's frames behind them, and the 54 MiB that nobody takes. */
+const PAGES = 110;
+const ROUNDS = 3;
+/** Equal pages of two guests: their kernels' code alone is thousands. */
+const MERGED = 1000;
+
+const image = kernel('backports');
+let build: string;
+let ramdisk: string;
+beforeAll(() => {
+  build = mkdtempSync(join(tmpdir(), 'xenner-lab-memory-'));
+  const guestWork = join(build, 'guest-work');
+  execFileSync('gcc', ['-O2', '-static', '-o', guestWork, join(ROOT, 'bench/guest-work.c')]);
+  ramdisk = initramfs(join(build, 'initramfs.cpio'), { '/bin/guest-work': guestWork });
+});
+afterAll(() => rmSync(build, { recursive: true, force: true }));
+
+it('a guest boots on huge pages, which the host has again afterwards', async (context) => {
+  if ('missing' in image) return context.skip(image.missing);
+  const pool = '/sys/kernel/mm/hugepages/hugepages-2048kB';
+  const program = `echo ${PAGES} >${pool}/nr_hugepages; cat ${pool}/free_hugepages
+    node test/lab/programs/backing.mjs '${image.path}' '${ramdisk}' ${ROUNDS} 4k 2M thp
+    cat ${pool}/free_hugepages; echo 0 >${pool}/nr_hugepages`;
+  const { status, stdout, stderr } = await inLab(context, ['bash', '-c', program], { timeoutS: 270 });
+  expect(status, stderr).toBe(0);
+  const [before, ...lines] = stdout.trim().split('\n');
+  expect(Number(before), 'pages set aside').toBe(PAGES);
+  expect(Number(lines.pop()), 'pages given back').toBe(PAGES);
+  const runs = lines.map((line) => JSON.parse(line) as { kind: string; bootMs: number; touchMs: number });
+  expect(runs).toHaveLength(3 * ROUNDS);
+  for (const kind of ['4k', '2M', 'thp']) {
+    const of = (what: 'bootMs' | 'touchMs') =>
+      median(runs.filter((run) => run.kind === kind).map((run) => run[what])).toFixed(0);
+    console.log(`memory-${kind}: ${of('bootMs')} ms to /init, ${of('touchMs')} ms to touch 96 MiB`);
+  }
+});
+
+it('KSM merges what two guests have in common, and takes it apart when they are gone', async (context) => {
+  if ('missing' in image) return context.skip(image.missing);
+  const program = ['node', 'test/lab/programs/ksm.mjs', image.path, ramdisk];
+  const { status, stdout, stderr } = await inLab(context, program, { timeoutS: 270 });
+  expect(status, stderr).toBe(0);
+  const saved = JSON.parse(stdout) as Record<'none' | 'one' | 'two' | 'gone', number>;
+  console.log(`KSM: ${saved.one} pages saved of one guest of 96 MiB, ${saved.two} of two`);
+  expect(saved.two - saved.one).toBeGreaterThan(MERGED);
+  expect(saved.gone).toBe(saved.none);
+});
