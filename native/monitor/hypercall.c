@@ -15,25 +15,12 @@ s64 leave_to_hypervisor(struct vcpu_area *v, u64 nr, const u64 *args) {
   for (int i = 0; i < 6; i++)
     v->hypercall[i + 1] = args[i];
   exit_to_hypervisor(v, MONITOR_EXIT_HYPERCALL);
-  return v->hypercall_result;
-}
-
-/* pvclock: ns since boot, from the same four numbers that the guest reads in its vcpu_time_info. */
-u64 system_time(void) {
-  struct domain_area *d = DOMAIN;
-  u64 version, result;
-  do {
-    version = *(volatile u64 *)&d->tsc_version;
-    u64 delta = rdtsc() - d->tsc_timestamp;
-    delta = d->tsc_shift < 0 ? delta >> -d->tsc_shift : delta << d->tsc_shift;
-    result = d->system_time + (u64)((unsigned __int128)delta * d->tsc_to_system_mul >> 32);
-  } while ((version & 1) || version != *(volatile u64 *)&d->tsc_version);
+  s64 result = v->hypercall_result;
+  if (unlikely(v->pending & PENDING_SLEEP)) {
+    v->pending &= ~(u64)PENDING_SLEEP;
+    vcpu_sleep(v);
+  }
   return result;
-}
-
-void set_timer(struct vcpu_area *v, u64 deadline) {
-  v->timer_deadline = deadline;
-  if (deadline && (!v->timer_armed || deadline < v->timer_armed)) exit_to_hypervisor(v, MONITOR_EXIT_TIMER);
 }
 
 static s64 fast_stack_switch(struct vcpu_area *v, const u64 *args) {
@@ -76,6 +63,11 @@ static s64 fast_set_segment_base(struct vcpu_area *v, const u64 *args) {
   }
 }
 
+static void set_timer(struct vcpu_area *v, u64 deadline) {
+  v->timer_deadline = deadline;
+  timers_changed(v);
+}
+
 /* Of times in the past that wrapped, and far ahead, the hypervisor makes something else. */
 static s64 fast_set_timer_op(struct vcpu_area *v, const u64 *args) {
   if (args[0] >= HUGE_NS) return LEAVE_TO_HYPERVISOR;
@@ -105,13 +97,13 @@ fault:
 }
 
 static s64 fast_sched_op(struct vcpu_area *v, const u64 *args) {
-  vcpu_info_t *info = vcpu_info(v);
   switch ((u32)args[0]) {
   case SCHEDOP_yield:
     return 0;
   case SCHEDOP_block:
-    info->evtchn_upcall_mask = 0;
-    return info->evtchn_upcall_pending ? 0 : LEAVE_TO_HYPERVISOR;
+    vcpu_info(v)->evtchn_upcall_mask = 0;
+    vcpu_sleep(v);
+    return 0;
   default:
     return LEAVE_TO_HYPERVISOR;
   }

@@ -87,6 +87,7 @@ enum {
 #define MSR_FS_BASE 0xc0000100u
 #define MSR_GS_BASE 0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
+#define MSR_TSC_DEADLINE 0x6e0u
 #define MSR_X2APIC_EOI 0x80bu
 
 /* Leaves for the hypervisor; everything it needs stands in the vCPU area. */
@@ -159,7 +160,13 @@ void flush_tlb(struct vcpu_area *v);
 /* hypercall.c */
 void hypercall(struct vcpu_area *v, struct regs *r);
 s64 leave_to_hypervisor(struct vcpu_area *v, u64 nr, const u64 *args);
+
+/* time.c */
+void timers_changed(struct vcpu_area *v);
 u64 system_time(void);
-void set_timer(struct vcpu_area *v, u64 deadline);
+void timer_interrupt(struct vcpu_area *v);
+
+/* sleep.c */
+void vcpu_sleep(struct vcpu_area *v);
 
 #endif

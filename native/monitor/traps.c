@@ -127,6 +127,7 @@ static void apply_pending(struct vcpu_area *v) {
   if (pending & PENDING_GS_SELECTOR) load_gs_selector(v);
   if (pending & PENDING_CR0_TS) write_cr0_ts(v, v->cr0_ts);
   if (pending & PENDING_DEBUGREGS) load_debugregs(v);
+  if (pending & PENDING_TIMER) timers_changed(v);
   if (pending & PENDING_XCR0)
     __asm__ volatile("xsetbv" ::"c"(0), "a"((u32)v->xcr0), "d"((u32)(v->xcr0 >> 32)) : "memory");
   if (pending & PENDING_SWAPGS) __asm__ volatile("swapgs" ::: "memory");
@@ -214,6 +215,13 @@ static void exception(struct vcpu_area *v, struct regs *r) {
   inject_exception(v, r, r->vector, (u32)r->error_code);
 }
 
+/* From outside; the guest's own INT n are faults. */
+static void interrupt(struct vcpu_area *v, u64 vector) {
+  if (!(DOMAIN->flags & DOMAIN_LAPIC)) return;
+  wrmsr(MSR_X2APIC_EOI, 0);
+  if (vector == TIMER_VECTOR) timer_interrupt(v);
+}
+
 static void undefined_syscall(struct vcpu_area *v, struct regs *r) {
   r->rip -= SYSCALL_SIZE;
   inject_exception(v, r, TRAP_invalid_op, 0);
@@ -239,7 +247,7 @@ void trap_entry(struct regs *r) {
   struct vcpu_area *v = this_vcpu();
   v->registers = (u64)r - MONITOR_VA;
   if (r->vector == TRAP_page_fault) v->cr2 = read_cr2();
-  if (unlikely(v->ptwr.active) && ptwr_finish(v, r)) r->vector = KICK_VECTOR;
+  if (unlikely(v->ptwr.active) && ptwr_finish(v, r)) r->vector = VECTOR_NONE;
   if (r->vector == VECTOR_SYSCALL)
     syscall(v, r);
   else if (r->vector == VECTOR_SYSCALL_COMPAT) {
@@ -249,8 +257,8 @@ void trap_entry(struct regs *r) {
     int80(v, r);
   else if (r->vector < 32)
     exception(v, r);
-  else if (r->vector == KICK_VECTOR && DOMAIN->flags & DOMAIN_LAPIC)
-    wrmsr(MSR_X2APIC_EOI, 0);
+  else if (r->vector != VECTOR_NONE)
+    interrupt(v, r->vector);
   if (likely(!v->ptwr.active)) deliver_events(v, r);
   apply_pending(v);
 }
@@ -312,6 +320,10 @@ static int is_harmless(struct vcpu_area *v, struct regs *r) {
     take_dr6();
     return 1;
   case TRAP_nmi:
+    return 1;
+  case KICK_VECTOR: /* ends HLT: vcpu_sleep() */
+  case TIMER_VECTOR:
+    interrupt(v, r->vector);
     return 1;
   case TRAP_page_fault:
     return is_ldt_fault(v, read_cr2(), r->error_code) && map_ldt(v, read_cr2());

@@ -59,13 +59,15 @@ typedef long s64;
 
 #define EXIT_PORT 0x9e
 #define KICK_VECTOR 0xf0
-/* Pseudo vectors of the two syscall entries. */
+#define TIMER_VECTOR 0xf1 /* of the local APIC, where there is one */
+/* Pseudo vectors: the two syscall entries, and a trap of which nothing is left to do. */
 #define VECTOR_SYSCALL 0x100
 #define VECTOR_SYSCALL_COMPAT 0x101
+#define VECTOR_NONE 0x102
 
 /* vcpu_area.exit_reason */
 #define MONITOR_EXIT_HYPERCALL 1 /* nr and args in hypercall[]; the result goes to hypercall_result */
-#define MONITOR_EXIT_TIMER 2     /* timer_deadline is earlier than timer_armed */
+#define MONITOR_EXIT_TIMER 2     /* timer_deadline or poll_timeout is earlier than timer_armed */
 #define MONITOR_EXIT_PTWR 3      /* hypercall[0..2] = gpa of the entry, old, new; result 0 or an errno */
 #define MONITOR_EXIT_CRASH 4     /* the guest cannot go on; crash_reason says why */
 #define MONITOR_EXIT_PANIC 5     /* a fault in the monitor itself */
@@ -96,13 +98,18 @@ typedef long s64;
 #define PENDING_INVLPG (1u << 9) /* invlpg_address only; PENDING_CR3 covers it */
 #define PENDING_XCR0 (1u << 10)
 #define PENDING_FLUSH_ALL (1u << 11) /* the TLB of every vCPU; of domains that have several */
+#define PENDING_SLEEP (1u << 12)     /* until an event, or what poll_* say */
+#define PENDING_TIMER (1u << 13)     /* timer_deadline is another one */
 
 /* vcpu_area.sysret_cs: no selector. 0 is one that an iret may name, to the kernel. */
 #define SYSRET_NONE 0xffffffff
 
 /* domain_area.flags */
 #define DOMAIN_FAST_PATHS 1
-#define DOMAIN_LAPIC 2 /* interrupts come through an x2APIC, which waits for the end of each */
+/* Interrupts come through an x2APIC, which waits for the end of each; its timer is the vCPU's. */
+#define DOMAIN_LAPIC 2
+
+#define MAX_POLL_PORTS 128 /* do_poll (xen/common/sched/core.c) */
 
 /*
  * Page types: one u64 a frame, as Xen's type_info (xen/arch/x86/include/asm/mm.h) in little. The upper half
@@ -152,6 +159,11 @@ struct ptwr {
   u64 old;
 };
 
+/* vcpu_runstate_info (xen/include/public/vcpu.h), times in ns of system time. */
+struct runstate {
+  u64 state, entry_time, time[4];
+};
+
 struct vcpu_area {
   u64 scratch; /* guest rsp, between the syscall stub and the stack */
   u64 scratch_rcx;
@@ -184,7 +196,8 @@ struct vcpu_area {
   u64 xcr0;
   u64 invlpg_address;
   u64 timer_deadline; /* system time, ns; 0: none */
-  u64 timer_armed;    /* when the hypervisor will look; 0: never */
+  u64 timer_armed;    /* when the local APIC's timer comes, or the hypervisor looks; 0: never */
+  u64 timer_port;     /* where VIRQ_TIMER goes; 0: nowhere */
   u64 id;
   u64 fast_paths; /* DOMAIN_FAST_PATHS, where the syscall stub can reach it */
   u64 iopl;
@@ -193,6 +206,12 @@ struct vcpu_area {
   u64 iobitmap; /* PHYSDEVOP_set_iobitmap: a guest linear address */
   u64 iobitmap_ports;
   u64 ldt_mapped; /* pages of the LDT that have been mapped since it was set */
+  struct runstate runstate;
+  u64 runstate_area; /* the guest's copy of that: a linear address; 0: none */
+  u64 polling;       /* sleeps in SCHEDOP_poll */
+  u64 poll_timeout;  /* system time, ns; 0: none */
+  u64 poll_count;
+  u32 poll_ports[MAX_POLL_PORTS];
   struct ptwr ptwr;
   struct regs fault_registers; /* the guest's registers when a write through ptwr began */
   u64 counters[64];            /* by hypercall number: served in the monitor */
@@ -216,6 +235,7 @@ struct domain_area {
   u64 vm_assist;
   u64 flush_clock; /* full TLB flushes so far, of all vCPUs where there are several; 32 bits used */
   u64 domid;
+  u64 shared_info; /* address in the direct map */
 };
 
 /* First bytes of the monitor's binary: offsets from MONITOR_VA. */

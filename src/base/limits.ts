@@ -43,8 +43,6 @@ export const MAX_TRAP_TABLE_ENTRIES = 1024;
 /** Frames that one memory_op moves before it answers how far it got. */
 export const MAX_MEMORY_OP_FRAMES = 65_536;
 export const MAX_CONSOLE_IO_BYTES = 1 * MIB;
-/** do_poll's own limit. */
-export const MAX_POLL_PORTS = 128;
 /** Operations in one grant_table_op. */
 export const MAX_GRANT_OPERATIONS = 65_536;
 

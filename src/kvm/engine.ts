@@ -24,7 +24,7 @@ export interface Engine {
   readonly name: EngineName;
   /** vCPUs that one machine can have. */
   readonly maxVcpus: number;
-  /** inject() goes through an x2APIC, to which the guest has to report the end of each interrupt. */
+  /** vCPUs have an x2APIC: inject() goes through it, and the guest has to report the end of each interrupt. */
   readonly lapic: boolean;
   createMachine(options: MachineOptions): Machine;
   /** What its CPU has, where that is not the same on every host. */
@@ -36,6 +36,8 @@ export interface MachineOptions {
   memory: GuestMemory;
   /** A write to this I/O port by ring 0 stops its vCPU with VCPU_EXIT.PORT. Every other port reads as ones. */
   exitPort: number;
+  /** Of the timer of a vCPU's local APIC, by TSC deadline, where it has one. */
+  timerVector?: number;
   /** How many it will have. */
   nrVcpus: number;
 }

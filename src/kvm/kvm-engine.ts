@@ -33,6 +33,8 @@ const APICBASE_BSP = 1n << 8n;
 const APICBASE_X2APIC = 3n << 10n;
 const MSR_X2APIC_SVR = 0x80f;
 const APIC_ENABLED_SPURIOUS_FF = 0x1ffn;
+const MSR_X2APIC_LVTT = 0x832;
+const LVTT_TSC_DEADLINE = 2 << 17;
 /** Leaf 1, ecx: what KVM must be told for the monitor's sake. The monitor hides both. */
 const X2APIC_AND_TSC_DEADLINE = (1 << 21) | (1 << 24);
 /** VMX needs these on some hosts; far above any guest's memory, below 4 GiB's last pages. */
@@ -71,7 +73,7 @@ class KvmMachine implements Machine {
   readonly #created = new Set<number>();
   #closed = false;
 
-  constructor({ memory, exitPort, nrVcpus }: MachineOptions) {
+  constructor({ memory, exitPort, timerVector, nrVcpus }: MachineOptions) {
     if (nrVcpus > kvmEngine.maxVcpus) {
       throw new XennerError('EVCPU_LIMIT', `the KVM engine runs ${kvmEngine.maxVcpus} vCPU`);
     }
@@ -88,7 +90,7 @@ class KvmMachine implements Machine {
       this.#vm.enableCap(KVM_CAP_SPLIT_IRQCHIP, SPLIT_IRQCHIP_PINS);
       this.#vm.setMemory({ slot: 0, address: 0, memory });
       for (let index = 0; index < nrVcpus; index++) {
-        this.#vcpus.push(new KvmEngineVcpu(this.#vm, this.#vm.createVcpu(index)));
+        this.#vcpus.push(new KvmEngineVcpu(this.#vm, this.#vm.createVcpu(index), timerVector));
       }
       this.#threads = new (loadAddon().KvmVcpuThreads)(this.#vcpus.map(({ kvm }) => kvm.native));
       this.id = this.#threads.id;
@@ -151,6 +153,7 @@ class KvmEngineVcpu implements Vcpu {
   constructor(
     private readonly vm: KvmVm,
     readonly kvm: KvmVcpu,
+    private readonly timerVector: number | undefined,
   ) {
     this.index = kvm.index;
     this.#view = new DataView(kvm.native.page);
@@ -216,6 +219,9 @@ class KvmEngineVcpu implements Vcpu {
     this.kvm.setMsrs([
       { index: MSR_IA32_APICBASE, data: APIC_BASE | APICBASE_X2APIC | bsp },
       { index: MSR_X2APIC_SVR, data: APIC_ENABLED_SPURIOUS_FF },
+      ...(this.timerVector === undefined
+        ? []
+        : [{ index: MSR_X2APIC_LVTT, data: BigInt(LVTT_TSC_DEADLINE | this.timerVector) }]),
     ]);
   }
 

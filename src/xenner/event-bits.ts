@@ -28,6 +28,8 @@ export interface EventHost {
   readonly vcpus: readonly EventVcpu[];
   /** A vCPU has something to look at: an upcall, or a port that it may be polling. Called for the running one too. */
   wake(vcpuId: number): void;
+  /** VIRQ_TIMER of this vCPU is bound to another port; 0 is none. */
+  timerPort(vcpuId: number, port: number): void;
 }
 
 export class EventBits {

@@ -97,7 +97,7 @@ export class EventChannels {
     const ports = this.#virqPorts[vcpuId]!;
     if (ports[virq] !== 0) return -EEXIST;
     const port = this.#bind({ state: EVTCHNSTAT_virq, vcpu, virq });
-    if (port > 0) ports[virq] = port;
+    if (port > 0) this.#setVirqPort(vcpuId, virq, port);
     return port;
   }
 
@@ -125,7 +125,9 @@ export class EventChannels {
     const channel = this.#channels[port];
     if (channel === undefined) return -EINVAL;
     if (channel.state === EVTCHNSTAT_virq) {
-      for (const ports of this.#virqPorts) if (ports[channel.virq] === port) ports[channel.virq] = 0;
+      this.#virqPorts.forEach((ports, vcpuId) => {
+        if (ports[channel.virq] === port) this.#setVirqPort(vcpuId, channel.virq, 0);
+      });
     } else if (channel.state === EVTCHNSTAT_interdomain) {
       this.#leave(channel.remote);
     }
@@ -269,6 +271,11 @@ export class EventChannels {
     while (port >= this.#validPorts) this.#validPorts += EVTCHNS_PER_BUCKET;
     this.#channels[port] = channel;
     return port;
+  }
+
+  #setVirqPort(vcpuId: number, virq: number, port: number): void {
+    this.#virqPorts[vcpuId]![virq] = port;
+    if (virq === VIRQ_TIMER) this.#host.timerPort(vcpuId, port);
   }
 
   #bindLoopback(remotePort: number): number {

@@ -55,6 +55,8 @@ export interface Domain {
   consoleWrite(text: Uint8Array): void;
   /** A vCPU has an event to look at, or may: it leaves SCHEDOP_block or _poll, or is kicked out of the guest. */
   wake(vcpuId: number): void;
+  /** VIRQ_TIMER of this vCPU is bound to another port; 0 is none. */
+  timerPort(vcpuId: number, port: number): void;
   /** Ends the domain once the current hypercall has returned. */
   shutdown(reason: number): void;
   /** To be called after the hypervisor wrote guest memory that may hold code (page copies, grant copies). */

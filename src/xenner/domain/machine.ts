@@ -13,6 +13,7 @@ import {
 } from '../../kvm/index.js';
 import { GNTTAB_RESERVED_CONSOLE } from '../abi/grant-table.js';
 import { SHUTDOWN_watchdog } from '../abi/sched.js';
+import { RUNSTATE_offline } from '../abi/vcpu.js';
 import { shared_info, vcpu_info } from '../abi/xen.js';
 import { buildGuest, type StartOfDay } from '../builder/build.js';
 import { checkCmdline, checkMemoryMiB, checkVcpus } from '../builder/guest-options.js';
@@ -104,6 +105,7 @@ export class Machine implements Domain {
     this.#engineMachine = this.choice.engine.createMachine({
       memory: this.memory,
       exitPort: monitor.EXIT_PORT,
+      timerVector: monitor.TIMER_VECTOR,
       nrVcpus: config.vcpus,
     });
     this.area = new monitor.Area(
@@ -236,6 +238,10 @@ export class Machine implements Domain {
     this.#engineMachine.invalidate(address, length);
   }
 
+  timerPort(vcpu: number, port: number): void {
+    this.vcpus[vcpu]!.area.setLow('timer_port', port);
+  }
+
   wake(vcpu: number): void {
     this.vcpus[vcpu]!.wake();
   }
@@ -318,6 +324,7 @@ export class Machine implements Domain {
     area.set('direct_l4_entry', hole.direct);
     area.setLow('nr_vcpus', this.vcpus.length);
     area.setLow('domid', this.domid);
+    area.set('shared_info', direct(frames.sharedInfo));
     area.setLow('flush_clock', 1);
   }
 
@@ -356,6 +363,7 @@ export class Machine implements Domain {
     vcpu.area.set('vcpu_info', monitor.DIRECT_VA + BigInt(vcpu.vcpuInfo));
     vcpu.area.setLow('kernel_ss', monitor.SEL_SHOWN_KERNEL_SS);
     vcpu.area.setLow('sysret_cs', monitor.SYSRET_NONE);
+    vcpu.runstate.change(RUNSTATE_offline, 0);
     this.memory.writeU8(gpa(vcpu.vcpuInfo + UPCALL_MASK), 1);
     vcpu.engine.setCpuid(guestCpuid(vcpu.id, this.vcpus.length, cpu));
   }

@@ -1,43 +1,58 @@
-/** How a vCPU spends its time (vcpu_runstate_change in xen/common/sched/core.c), and the guest's copy of that. */
-import {
-  type RUNSTATE_blocked,
-  RUNSTATE_offline,
-  type RUNSTATE_running,
-  vcpu_runstate_info,
-} from '../abi/vcpu.js';
+/**
+ * How a vCPU spends its time (vcpu_runstate_change in xen/common/sched/core.c), and the guest's copy of that. The account
+ * lies in the vCPU area: the monitor keeps it while the vCPU runs and sleeps, this while it is down.
+ */
+import { type RUNSTATE_offline, type RUNSTATE_running, vcpu_runstate_info } from '../abi/vcpu.js';
+import type { VcpuArea } from '../monitor/vcpu-area.js';
 import type { Vcpu } from './vcpu.js';
 
-const NR_STATES = RUNSTATE_offline + 1;
+const NR_STATES = 4;
+/** In struct runstate, in words. */
+const STATE = 0;
+const ENTRY_TIME = 1;
+const TIME = 2;
 
 type RunstateInfo = ReturnType<typeof vcpu_runstate_info.decode>;
 
-/** Times are system time, ns. */
+/** Times are system time, ns. What it tells is the guest's to falsify. */
 export class Runstate {
-  #state = RUNSTATE_offline;
-  #since = 0;
-  readonly #spent = new Array<number>(NR_STATES).fill(0);
+  readonly #words: BigUint64Array;
 
-  /** What a vCPU that is up can be in: nothing that the guest should know of competes for the CPU. */
-  change(
-    state: typeof RUNSTATE_running | typeof RUNSTATE_blocked | typeof RUNSTATE_offline,
-    now: number,
-  ): void {
-    this.#spent[this.#state]! += now - this.#since;
-    this.#state = state;
-    this.#since = now;
+  constructor(area: VcpuArea) {
+    this.#words = area.words('runstate');
+  }
+
+  /** Of a vCPU that does not run. */
+  change(state: typeof RUNSTATE_running | typeof RUNSTATE_offline, now: number): void {
+    const words = this.#words;
+    const spent = TIME + this.#state;
+    words[spent] = words[spent]! + nanoseconds(now) - words[ENTRY_TIME]!;
+    words[STATE] = BigInt(state);
+    words[ENTRY_TIME] = nanoseconds(now);
   }
 
   /** As an area in guest memory has it: a reader adds the time since state_entry_time. */
   get info(): RunstateInfo {
-    const time = this.#spent.map(nanoseconds);
-    return { state: this.#state, state_entry_time: nanoseconds(this.#since), time };
+    const words = this.#words;
+    return {
+      state: this.#state,
+      state_entry_time: words[ENTRY_TIME]!,
+      time: Array.from(words.subarray(TIME, TIME + NR_STATES)),
+    };
   }
 
   /** VCPUOP_get_runstate_info: with the time in the present state. */
   infoAt(now: number): RunstateInfo {
     const info = this.info;
-    info.time[this.#state]! += nanoseconds(now - this.#since);
+    info.time[info.state] = BigInt.asUintN(
+      64,
+      info.time[info.state]! + nanoseconds(now) - info.state_entry_time,
+    );
     return info;
+  }
+
+  get #state(): number {
+    return Number(this.#words[STATE]! & 3n);
   }
 }
 
@@ -46,7 +61,6 @@ function nanoseconds(ns: number): bigint {
 }
 
 /** update_runstate_area. An address that cannot be written is no error; the page tables in use may not map it. */
-export function writeRunstateArea(vcpu: Vcpu, through: Vcpu = vcpu): void {
-  if (vcpu.runstateArea !== 0n)
-    through.guest.writeStruct(vcpu_runstate_info, vcpu.runstateArea, vcpu.runstate.info);
+export function writeRunstateArea(vcpu: Vcpu, through: Vcpu): void {
+  through.guest.writeStruct(vcpu_runstate_info, vcpu.area.get('runstate_area'), vcpu.runstate.info);
 }

@@ -1,4 +1,7 @@
-/** What a vCPU has to be woken up for at a time: its one-shot timer, its periodic one, the time-out of a poll. */
+/**
+ * What a vCPU has to be interrupted for at a time: its periodic timer, and where it has no local APIC the deadlines in its
+ * area, which are the one-shot timer and the time-out of a poll.
+ */
 import type * as monitor from '../monitor/vcpu-area.js';
 
 /** Deadlines further away than ten years never come; the host's timers take them as they are. */
@@ -8,27 +11,23 @@ const DEFAULT_PERIOD_NS = 10_000_000;
 
 /** Times are system time, ns. */
 export class VcpuTimers {
-  /** Of SCHEDOP_poll; Infinity is none. */
-  timeout = Infinity;
   #periodNs = 0;
   #tick = 0;
   #armed = Infinity;
 
-  /** @param arm to be told of a deadline that comes before all that it was told of and that have not come yet */
+  /**
+   * @param lapic the deadlines in the area are the monitor's own
+   * @param arm to be told of a deadline that comes before all that it was told of and that have not come yet
+   */
   constructor(
     private readonly area: monitor.VcpuArea,
+    private readonly lapic: boolean,
     private readonly arm: (deadlineNs: number) => void,
   ) {}
 
   /** To be called when the vCPU starts. */
   start(now: number): void {
     this.setPeriod(DEFAULT_PERIOD_NS, now);
-  }
-
-  /** 0 stops it. */
-  setSingleshot(deadlineNs: number): void {
-    this.area.set('timer_deadline', BigInt(Math.max(0, Math.trunc(deadlineNs))));
-    this.changed();
   }
 
   get periodNs(): number {
@@ -56,7 +55,7 @@ export class VcpuTimers {
   /** Whether VIRQ_TIMER is due. Arms what comes next. */
   check(now: number): boolean {
     if (now < this.#armed) return false;
-    const single = this.#single();
+    const single = this.#deadline('timer_deadline');
     const due = now >= Math.min(single, this.#periodic());
     if (now >= single) this.area.set('timer_deadline', 0n);
     if (now >= this.#periodic()) {
@@ -70,12 +69,12 @@ export class VcpuTimers {
 
   /** A time-out that has passed is the waiter's to see, and wakes nobody again. */
   #next(now = -Infinity): number {
-    const timeout = this.timeout > now ? this.timeout : Infinity;
-    return Math.min(this.#single(), this.#periodic(), timeout);
+    const timeout = this.#deadline('poll_timeout');
+    return Math.min(this.#deadline('timer_deadline'), this.#periodic(), timeout > now ? timeout : Infinity);
   }
 
-  #single(): number {
-    const ns = Number(this.area.get('timer_deadline'));
+  #deadline(name: 'timer_deadline' | 'poll_timeout'): number {
+    const ns = this.lapic ? 0 : Number(this.area.get(name));
     return ns === 0 || ns >= NEVER_NS ? Infinity : ns;
   }
 
@@ -86,7 +85,7 @@ export class VcpuTimers {
   /** The monitor leaves the guest for an earlier deadline only; 0 in the area is none. */
   #setArmed(ns: number): void {
     this.#armed = ns;
-    this.area.set('timer_armed', ns === Infinity ? 0n : BigInt(Math.ceil(ns)));
+    if (!this.lapic) this.area.set('timer_armed', ns === Infinity ? 0n : BigInt(Math.ceil(ns)));
     if (ns !== Infinity) this.arm(ns);
   }
 }

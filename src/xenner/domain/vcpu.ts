@@ -24,8 +24,6 @@ export interface Vcpu {
   readonly runstate: Runstate;
   /** NMIs: one waits, one runs; `fastPaths` is what the area's fast_paths was before the handler. */
   readonly nmi: { pending: boolean; inHandler: boolean; fastPaths: number };
-  /** What the guest sees of its own time: VCPUOP_register_runstate_memory_area, a guest linear address; 0n is none. */
-  runstateArea: bigint;
   /** VCPUOP_register_vcpu_time_memory_area: kept like vcpu_info's time, in a page that is held as a writable one. */
   timeArea: Gpa | undefined;
 
@@ -40,8 +38,8 @@ export interface Vcpu {
   addPending(bits: number): void;
   /** SCHEDOP_block: sleeps until an event is pending for this vCPU. */
   block(): void;
-  /** SCHEDOP_poll: sleeps until `ready()` holds or the system time is timeoutNs (0: no time-out). */
-  poll(ready: () => boolean, timeoutNs: number): void;
+  /** SCHEDOP_poll: sleeps until one of at most MAX_POLL_PORTS ports is pending, an upcall is due, or at timeoutNs (0: never). */
+  poll(ports: readonly number[], timeoutNs: number): void;
   /** One-shot timer at a system time in ns; 0 stops it. */
   setTimer(deadlineNs: number): void;
 }

@@ -1,6 +1,6 @@
 /** One vCPU of a running domain: what it asks the hypervisor for when it leaves the guest, and whether it may go on. */
 import { type Vcpu as EngineVcpu, type Gpa, gpa, VCPU_EXIT, type VcpuExit } from '../../kvm/index.js';
-import { RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_running } from '../abi/vcpu.js';
+import { RUNSTATE_offline, RUNSTATE_running } from '../abi/vcpu.js';
 import { VIRQ_TIMER, vcpu_info } from '../abi/xen.js';
 import { HypercallArgs } from '../hypercall/call.js';
 import { dispatch } from '../hypercall/table.js';
@@ -12,7 +12,7 @@ import * as monitor from '../monitor/vcpu-area.js';
 import { crashClause } from './crash.js';
 import { writeHypercallMsr } from './hypercall-msr.js';
 import type { Machine } from './machine.js';
-import { Runstate, writeRunstateArea } from './runstate.js';
+import { Runstate } from './runstate.js';
 import type { Vcpu } from './vcpu.js';
 import { VcpuTimers } from './vcpu-timers.js';
 
@@ -25,18 +25,16 @@ export class VirtualCpu implements Vcpu {
   vcpuInfoMoved = false;
   initialised = false;
   startRegisters: EntryRegisters | undefined;
-  readonly runstate = new Runstate();
+  readonly runstate: Runstate;
   readonly nmi = { pending: false, inHandler: false, fastPaths: 0 };
-  runstateArea = 0n;
   timeArea: Gpa | undefined;
   readonly timers: VcpuTimers;
 
-  /** Of a vCPU that sleeps, or will as soon as its hypercall has returned: whether there is something to wake up for. */
-  #awaited: (() => boolean) | undefined;
-  polling = false;
   /** It is out of the guest, and one of its exits is being handled, or about to be. */
   #handling = false;
-  #asleep = false;
+  /** Its engine is not to resume it: it is down, or has halted. */
+  #out = false;
+  #halted = false;
   #online = false;
   #started = false;
   readonly #args = new HypercallArgs();
@@ -53,7 +51,8 @@ export class VirtualCpu implements Vcpu {
     this.area = new monitor.Area(domain.memory, at, monitor.vcpu_area);
     this.guest = new GuestAccess(domain.memory, this.area);
     this.vcpuInfo = gpa(domain.sharedInfo + id * vcpu_info.size);
-    this.timers = new VcpuTimers(this.area, (deadline) => domain.arm(deadline));
+    this.runstate = new Runstate(this.area);
+    this.timers = new VcpuTimers(this.area, domain.choice.engine.lapic, (deadline) => domain.arm(deadline));
     this.#request = this.area.halves('hypercall');
     this.#result = this.area.words('hypercall_result');
     this.#traceExits = domain.log.traces('exit');
@@ -67,16 +66,17 @@ export class VirtualCpu implements Vcpu {
     if (online === this.#online) return;
     this.#online = online;
     if (!online) this.#goDown();
-    else if (this.#started) this.wake();
+    else if (this.#started) this.#comeUp();
     else this.#start();
   }
 
-  /** True if it goes on right away; else it sleeps until attend() or wake() resumes it. */
+  /** True if it goes on right away; else attend() or wake() resumes it, or another vCPU brings it up. */
   handle(exit: VcpuExit): boolean {
     this.#handling = true;
     this.#serve(exit);
     this.#handling = false;
-    return this.#awaited === undefined || this.#fallAsleep();
+    this.#out = this.#halted || !this.#online;
+    return !this.#out;
   }
 
   /** What timers and other threads want of it. */
@@ -88,36 +88,40 @@ export class VirtualCpu implements Vcpu {
     this.wake();
   }
 
-  /** Looks whether it has an event: then it need not sleep any longer, or the guest is interrupted. */
+  /** Looks whether it has an event: then the guest is interrupted, or the monitor's sleep. */
   wake(): void {
     // What is being handled looks at its events anyway before it goes on.
-    if (this.#handling || !this.#started) return;
-    if (this.#asleep) {
-      if (this.#mayWakeUp()) this.#wakeUp();
-    } else if (this.#upcallDeliverable()) {
-      this.engine.inject(monitor.KICK_VECTOR);
-    }
+    if (this.#handling || !this.#started || !this.#online) return;
+    if (!this.#wakesUp()) return;
+    this.engine.inject(monitor.KICK_VECTOR);
+    if (this.#halted) this.#goOn();
   }
 
   addPending(bits: number): void {
     this.area.setLow('pending', (this.area.low('pending') | bits) >>> 0);
     // Anywhere but in a hypercall of its own it may be in the middle of guest code.
-    if (this.#started && !this.#handling && !this.#asleep) this.engine.inject(monitor.KICK_VECTOR);
+    if (this.#started && !this.#handling && !this.#out) this.engine.inject(monitor.KICK_VECTOR);
   }
 
   block(): void {
-    this.#awaited = () => this.domain.events.isUpcallPending(this.id);
+    this.addPending(monitor.PENDING_SLEEP);
   }
 
-  poll(ready: () => boolean, timeoutNs: number): void {
-    this.#awaited = ready;
-    this.polling = true;
-    this.timers.timeout = timeoutNs === 0 ? Infinity : timeoutNs;
-    this.timers.changed();
+  get polling(): boolean {
+    return this.area.low('polling') !== 0;
+  }
+
+  poll(ports: readonly number[], timeoutNs: number): void {
+    this.area.setLow('poll_count', ports.length);
+    this.area.halves('poll_ports').set(ports);
+    this.area.set('poll_timeout', BigInt(timeoutNs));
+    this.area.setLow('polling', 1);
+    this.addPending(monitor.PENDING_SLEEP);
   }
 
   setTimer(deadlineNs: number): void {
-    this.timers.setSingleshot(deadlineNs);
+    this.area.set('timer_deadline', BigInt(Math.max(0, Math.trunc(deadlineNs))));
+    this.addPending(monitor.PENDING_TIMER);
   }
 
   get periodNs(): number {
@@ -141,42 +145,23 @@ export class VirtualCpu implements Vcpu {
 
   /** Until it is brought up again; in the middle of whatever it does, if another vCPU asks for it. */
   #goDown(): void {
-    if (this.#handling || this.#asleep) {
-      this.#awaited ??= () => true;
-      return;
+    if (!this.#handling && !this.#out) {
+      if (this.domain.pause(this)) this.#out = true;
+      else this.#handling = true;
     }
-    this.#awaited = () => true;
-    if (this.domain.pause(this)) this.#fallAsleep();
-    else this.#handling = true;
+    this.runstate.change(RUNSTATE_offline, this.domain.systemTime());
   }
 
-  #mayWakeUp(): boolean {
-    return this.#online && (this.#awaited!() || this.domain.systemTime() >= this.timers.timeout);
-  }
-
-  /** True if there is no reason to. */
-  #fallAsleep(): boolean {
-    if (this.#mayWakeUp()) {
-      this.#awake();
-      return true;
-    }
-    this.#asleep = true;
-    this.runstate.change(this.#online ? RUNSTATE_blocked : RUNSTATE_offline, this.domain.systemTime());
-    return false;
-  }
-
-  #wakeUp(): void {
-    this.#asleep = false;
-    this.#awake();
+  #comeUp(): void {
     this.runstate.change(RUNSTATE_running, this.domain.systemTime());
-    writeRunstateArea(this);
-    this.domain.resume(this);
+    if (this.#out && !this.#halted) this.#goOn();
+    this.wake();
   }
 
-  #awake(): void {
-    this.#awaited = undefined;
-    this.polling = false;
-    this.timers.timeout = Infinity;
+  #goOn(): void {
+    this.#out = false;
+    this.#halted = false;
+    this.domain.resume(this);
   }
 
   #serve(exit: VcpuExit): void {
@@ -185,8 +170,7 @@ export class VirtualCpu implements Vcpu {
         this.#monitorExit();
         break;
       case VCPU_EXIT.HLT:
-        // The monitor never halts on this engine: only a guest that wrote into it does.
-        this.#crash('the guest broke the monitor: it halted the CPU');
+        this.#halted = true;
         break;
       case VCPU_EXIT.SHUTDOWN:
         this.#crash('triple fault');
@@ -252,8 +236,11 @@ export class VirtualCpu implements Vcpu {
     return 0;
   }
 
-  #upcallDeliverable(): boolean {
+  /** Of one that halts, an event that is masked is for the monitor to judge. */
+  #wakesUp(): boolean {
+    if (this.polling) return true;
     const { events, memory } = this.domain;
-    return events.isUpcallPending(this.id) && memory.readU8(gpa(this.vcpuInfo + UPCALL_MASK)) === 0;
+    if (!events.isUpcallPending(this.id)) return false;
+    return this.#halted || memory.readU8(gpa(this.vcpuInfo + UPCALL_MASK)) === 0;
   }
 }

@@ -1,5 +1,4 @@
 /** do_sched_op (xen/common/sched/core.c). */
-import { MAX_POLL_PORTS } from '../../base/limits.js';
 import { gpa } from '../../kvm/guest-memory.js';
 import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from '../abi/errno.js';
 import * as abi from '../abi/sched.js';
@@ -7,6 +6,7 @@ import { __HYPERVISOR_sched_op, vcpu_info } from '../abi/xen.js';
 import type { Vcpu } from '../domain/vcpu.js';
 import { HOST_DOMID } from '../event-channels.js';
 import { addressOk } from '../mm/guest-list.js';
+import { MAX_POLL_PORTS } from '../monitor/vcpu-area.js';
 import type { Hypercall } from './call.js';
 
 const UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
@@ -56,10 +56,8 @@ function poll(vcpu: Vcpu, arg: bigint): number {
   const ports = portsToPoll(vcpu, op.ports, op.nr_ports);
   if (ports === undefined) return 0;
   if (typeof ports === 'number') return ports;
-  const { events } = vcpu.domain;
-  const ready = () => needsDelivery(vcpu) || ports.some((port) => events.isPending(port));
   // A time that wrapped is in the past.
-  vcpu.poll(ready, (op.timeout & SIGN) === 0n ? Number(op.timeout) : 1);
+  vcpu.poll(ports, (op.timeout & SIGN) === 0n ? Number(op.timeout) : 1);
   return 0;
 }
 

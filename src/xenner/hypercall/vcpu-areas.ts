@@ -50,7 +50,7 @@ export function registerVcpuInfo(vcpu: Vcpu, arg: bigint, current: Vcpu): number
 export function registerRunstateArea(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
   const op = current.guest.readStruct(abi.vcpu_register_runstate_memory_area, arg);
   if (op === undefined || !addressOk(op.addr)) return -EFAULT;
-  vcpu.runstateArea = op.addr;
+  vcpu.area.set('runstate_area', op.addr);
   writeRunstateArea(vcpu, current);
   return 0;
 }

@@ -45,6 +45,7 @@ export const SEL_SHOWN_KERNEL_SS = 0xe02b;
 
 export const EXIT_PORT = 0x9e;
 export const KICK_VECTOR = 0xf0;
+export const TIMER_VECTOR = 0xf1;
 
 export const MONITOR_EXIT_HYPERCALL = 1;
 export const MONITOR_EXIT_TIMER = 2;
@@ -75,11 +76,15 @@ export const PENDING_LDT = 1 << 8;
 export const PENDING_INVLPG = 1 << 9;
 export const PENDING_XCR0 = 1 << 10;
 export const PENDING_FLUSH_ALL = 1 << 11;
+export const PENDING_SLEEP = 1 << 12;
+export const PENDING_TIMER = 1 << 13;
 
 export const SYSRET_NONE = 0xffffffff;
 
 export const DOMAIN_FAST_PATHS = 1;
 export const DOMAIN_LAPIC = 2;
+
+export const MAX_POLL_PORTS = 128;
 
 export const PGT_none = 0;
 export const PGT_l1_page_table = 1;
@@ -140,7 +145,13 @@ export const ptwr = cstruct('struct ptwr', HEADER, 48, {
   old: u64,
 });
 
-export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5256, {
+export const runstate = cstruct('struct runstate', HEADER, 48, {
+  state: u64,
+  entry_time: u64,
+  time: array(u64, 4),
+});
+
+export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5856, {
   scratch: u64,
   scratch_rcx: u64,
   user: u64,
@@ -173,6 +184,7 @@ export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5256, {
   invlpg_address: u64,
   timer_deadline: u64,
   timer_armed: u64,
+  timer_port: u64,
   id: u64,
   fast_paths: u64,
   iopl: u64,
@@ -181,13 +193,19 @@ export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5256, {
   iobitmap: u64,
   iobitmap_ports: u64,
   ldt_mapped: u64,
+  runstate,
+  runstate_area: u64,
+  polling: u64,
+  poll_timeout: u64,
+  poll_count: u64,
+  poll_ports: array(u32, MAX_POLL_PORTS),
   ptwr,
   fault_registers: regs,
   counters: array(u64, 64),
   traps: array(trap_handler, 256),
 });
 
-export const domain_area = cstruct('struct domain_area', HEADER, 128, {
+export const domain_area = cstruct('struct domain_area', HEADER, 136, {
   flags: u64,
   nr_pages: u64,
   total_pages: u64,
@@ -204,6 +222,7 @@ export const domain_area = cstruct('struct domain_area', HEADER, 128, {
   vm_assist: u64,
   flush_clock: u64,
   domid: u64,
+  shared_info: u64,
 });
 
 export const monitor_header = cstruct('struct monitor_header', HEADER, 48, {

@@ -5,7 +5,6 @@ import { EFAULT, EINVAL, ENOENT, ENOSYS, ENXIO } from '../../../src/xenner/abi/e
 import { SHUTDOWN_poweroff } from '../../../src/xenner/abi/sched.js';
 import * as abi from '../../../src/xenner/abi/vcpu.js';
 import { vcpu_info, vcpu_time_info } from '../../../src/xenner/abi/xen.js';
-import { writeRunstateArea } from '../../../src/xenner/domain/runstate.js';
 import { vcpu_op } from '../../../src/xenner/hypercall/24-vcpu-op.js';
 import * as monitor from '../../../src/xenner/monitor/vcpu-area.js';
 import { BAD_POINTERS, type Guest, guests, HOLE_VA, NOW, READ_ONLY_VA, UNMAPPED_VA } from './guest.js';
@@ -166,17 +165,26 @@ describe('runstate', () => {
   it('adds up', () => {
     const guest = open();
     const { runstate } = guest.vcpus[0]!;
-    runstate.change(abi.RUNSTATE_blocked, 100);
+    runstate.change(abi.RUNSTATE_offline, 100);
     runstate.change(abi.RUNSTATE_running, 1000.75);
     expect(get(guest, 0)).toEqual({
       state: abi.RUNSTATE_running,
       state_entry_time: 1000n,
-      time: [100n + BigInt(NOW) - 1001n, 0n, 900n, 0n],
+      time: [100n + BigInt(NOW) - 1000n, 0n, 0n, 900n],
     });
-    runstate.change(abi.RUNSTATE_blocked, 2000);
-    expect(runstate.info).toMatchObject({ state: abi.RUNSTATE_blocked, time: [1099n, 0n, 900n, 0n] });
+    runstate.change(abi.RUNSTATE_offline, 2000);
+    expect(runstate.info).toMatchObject({ state: abi.RUNSTATE_offline, time: [1100n, 0n, 0n, 900n] });
   });
-  it('is written to an area, now and at every wake', () => {
+  it("is the monitor's to keep, whatever it says", () => {
+    const guest = open();
+    guest.vcpus[0]!.area.words('runstate').set([0xffff_ffff_ffff_fffen, 5n, 1n, 2n, 3n, 4n]);
+    expect(get(guest, 0)).toEqual({
+      state: abi.RUNSTATE_blocked,
+      state_entry_time: 5n,
+      time: [1n, 2n, 3n + BigInt(NOW) - 5n, 4n],
+    });
+  });
+  it('is written to an area', () => {
     const guest = open();
     const [vcpu] = guest.vcpus;
     const area = guest.room(64);
@@ -185,14 +193,6 @@ describe('runstate', () => {
     expect(guest.result(vcpu_op, [abi.VCPUOP_register_runstate_memory_area, 0, arg])).toBe(0);
     const zero = { state: abi.RUNSTATE_running, state_entry_time: 0n, time: [0n, 0n, 0n, 0n] };
     expect(guest.get(abi.vcpu_runstate_info, area)).toEqual(zero);
-    vcpu!.runstate.change(abi.RUNSTATE_blocked, 10);
-    vcpu!.runstate.change(abi.RUNSTATE_running, 30);
-    writeRunstateArea(vcpu!);
-    expect(guest.get(abi.vcpu_runstate_info, area)).toEqual({
-      ...zero,
-      state_entry_time: 30n,
-      time: [10n, 0n, 20n, 0n],
-    });
   });
   it.each([
     ['in the hole', HOLE_VA, -EFAULT],

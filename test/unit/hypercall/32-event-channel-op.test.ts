@@ -27,6 +27,7 @@ class Guest extends Harness {
   constructor(vcpus = 2) {
     super({ vcpus });
     this.domain.wake = (id) => this.woken.push(id);
+    this.domain.timerPort = () => {};
     this.events = new EventChannels(this.domain);
     this.domain.events = this.events;
     open.push(this);

@@ -1,7 +1,7 @@
 /** The harness with every part of a domain that hypercalls use, and what they did to it written down. */
 import { createLogger } from '../../../src/base/log.js';
 import { gpa } from '../../../src/kvm/guest-memory.js';
-import { RUNSTATE_running } from '../../../src/xenner/abi/vcpu.js';
+import { RUNSTATE_offline, RUNSTATE_running } from '../../../src/xenner/abi/vcpu.js';
 import { vcpu_info } from '../../../src/xenner/abi/xen.js';
 import { FreeFrames } from '../../../src/xenner/domain/free-frames.js';
 import { Runstate } from '../../../src/xenner/domain/runstate.js';
@@ -37,7 +37,7 @@ export class Guest extends Harness {
   /** Deadlines given to setTimer, by vCPU. */
   readonly timers: Array<[vcpu: number, deadlineNs: number]> = [];
   readonly blocked: number[] = [];
-  readonly polls: Array<{ timeoutNs: number; ready: () => boolean }> = [];
+  readonly polls: Array<{ timeoutNs: number; ports: readonly number[] }> = [];
 
   constructor(options: { vcpus?: number } = {}) {
     super(options);
@@ -48,6 +48,7 @@ export class Guest extends Harness {
     domain.consoleWrite = (text) => this.console.push(Buffer.from(text).toString('latin1'));
     domain.shutdown = (reason) => this.shutdowns.push(reason);
     domain.wake = () => {};
+    domain.timerPort = (vcpu, port) => this.vcpus[vcpu]!.area.setLow('timer_port', port);
     domain.codeWritten = () => {};
     for (let mfn = NR_PAGES; mfn < TOTAL_PAGES; mfn++) memory.writeU32(gpa(PAGE_INFO + mfn * 8), PGC_xen);
     domain.pages = new PageTypes(domain);
@@ -77,13 +78,14 @@ export class Guest extends Harness {
   #complete(vcpu: TestVcpu): void {
     vcpu.initialised = vcpu.id === 0;
     vcpu.online = vcpu.id === 0;
-    vcpu.runstate = new Runstate();
+    vcpu.runstate = new Runstate(vcpu.area);
+    vcpu.runstate.change(RUNSTATE_offline, 0);
     if (vcpu.online) vcpu.runstate.change(RUNSTATE_running, 0);
     vcpu.nmi = { pending: false, inHandler: false, fastPaths: 0 };
     vcpu.addPending = (bits) => vcpu.area.setLow('pending', (vcpu.area.low('pending') | bits) >>> 0);
     vcpu.setTimer = (deadlineNs) => this.timers.push([vcpu.id, deadlineNs]);
     vcpu.block = () => this.blocked.push(vcpu.id);
-    vcpu.poll = (ready, timeoutNs) => this.polls.push({ ready, timeoutNs });
+    vcpu.poll = (ports, timeoutNs) => this.polls.push({ ports, timeoutNs });
   }
 }
 

@@ -136,7 +136,6 @@ export class Harness {
       vcpuInfoMoved: false,
       polling: false,
       periodNs: 0,
-      runstateArea: 0n,
       timeArea: undefined,
     } as TestVcpu;
   }

@@ -15,11 +15,13 @@ const PORTS = 4096;
 
 class Guest extends Harness {
   readonly woken: number[] = [];
+  readonly timerPorts: [vcpu: number, port: number][] = [];
   readonly events: EventChannels;
 
   constructor() {
     super({ vcpus: 2 });
     this.domain.wake = (id) => this.woken.push(id);
+    this.domain.timerPort = (id, port) => this.timerPorts.push([id, port]);
     this.events = new EventChannels(this.domain);
   }
 
@@ -141,6 +143,7 @@ describe('virtual interrupts', () => {
     guest.events.sendVirq(1, VIRQ_TIMER);
     expect(guest.pending).toEqual([]);
     const port = guest.events.bindVirq(VIRQ_TIMER, 1);
+    expect(guest.timerPorts).toEqual([[1, port]]);
     guest.events.sendVirq(0, VIRQ_TIMER);
     expect(guest.pending).toEqual([]);
     guest.events.sendVirq(1, VIRQ_TIMER);
