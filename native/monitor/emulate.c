@@ -4,8 +4,9 @@
 
 #define SIGNATURE_SIZE 5
 #define CPUID_SIZE 2
-/* x2APIC and the TSC deadline timer: an engine's LAPIC is the monitor's. */
+/* x2APIC and the TSC deadline timer; the APIC, which KVM itself shows: an engine's LAPIC is the monitor's. */
 #define CPUID1_ECX_MONITORS_OWN (1u << 21 | 1u << 24)
+#define CPUID1_EDX_MONITORS_OWN (1u << 9)
 #define X86_CR0_SHOWN 0x80050033ul
 #define X86_CR0_TS 8ul
 
@@ -297,7 +298,10 @@ int emulate_forced_cpuid(struct vcpu_area *v, struct regs *r) {
   /* The engine answers with the table that the hypervisor gave it. */
   u32 leaf = a;
   __asm__ volatile("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
-  if (leaf == 1) c &= ~CPUID1_ECX_MONITORS_OWN;
+  if (leaf == 1) {
+    c &= ~CPUID1_ECX_MONITORS_OWN;
+    d &= ~CPUID1_EDX_MONITORS_OWN;
+  }
   r->rax = a;
   r->rbx = b;
   r->rcx = c;

@@ -6,8 +6,6 @@
 #define NR_HYPERCALLS 64
 /* 13 days (do_set_timer_op, xen/common/sched/core.c) */
 #define HUGE_NS (1ul << 50)
-/* xen/include/public/xen.h: 4.17 */
-#define XEN_VERSION_WORD (4 << 16 | 17)
 #define EFLAGS_NOT_FROM_GUEST 0x23000ul /* VM IOPL */
 
 s64 leave_to_hypervisor(struct vcpu_area *v, u64 nr, const u64 *args) {
@@ -34,7 +32,7 @@ static s64 fast_fpu_taskswitch(struct vcpu_area *v, const u64 *args) {
 }
 
 static s64 fast_xen_version(struct vcpu_area *v, const u64 *args) {
-  return (u32)args[0] == 0 ? XEN_VERSION_WORD : LEAVE_TO_HYPERVISOR;
+  return (u32)args[0] == 0 ? (s64)DOMAIN->xen_version : LEAVE_TO_HYPERVISOR;
 }
 
 static int is_canonical(u64 address) {

@@ -236,6 +236,7 @@ struct domain_area {
   u64 flush_clock; /* full TLB flushes so far, of all vCPUs where there are several; 32 bits used */
   u64 domid;
   u64 shared_info; /* address in the direct map */
+  u64 xen_version; /* what XENVER_version answers */
 };
 
 /* First bytes of the monitor's binary: offsets from MONITOR_VA. */

@@ -12,12 +12,15 @@ import {
   type KvmProbe,
   probeKvm,
 } from '../kvm/index.js';
+import { LATEST, PROFILES } from '../xenner/profile/profiles.js';
 
 interface HostReport {
   /** What guests would run on; null when nothing can run them. */
   engine: EngineName | null;
   why: string;
   softCpu: boolean;
+  /** ABI profiles, oldest first: the last one is `latest`. */
+  profiles: string[];
   kvm: KvmProbe;
   cpu: { model: string; threads: number };
   memory: HostMemory & { totalMiB: number; availableMiB: number };
@@ -44,6 +47,7 @@ function hostReport(): HostReport {
     engine,
     why,
     softCpu: hasSoftCpu(),
+    profiles: PROFILES.map(({ name }) => name),
     kvm: kvm ?? probeKvm(),
     cpu: { model: processors[0]?.model ?? 'unknown', threads: processors.length },
     memory: {
@@ -54,10 +58,11 @@ function hostReport(): HostReport {
   };
 }
 
-function formatReport({ engine, why, softCpu, kvm, cpu, memory }: HostReport): string {
+function formatReport({ engine, why, softCpu, profiles, kvm, cpu, memory }: HostReport): string {
   const rows = [
     ['engine', `${engine ?? 'none'}: ${why}`],
     ['soft CPU', softCpu ? 'built in' : 'not in this build'],
+    ['profiles', `${profiles.join(', ')} (${LATEST})`],
     ['KVM', `${kvm.usable ? 'usable' : 'not usable'}: ${kvm.reason}`],
     ['CPU', `${cpu.model}, ${cpu.threads} threads`],
     ['memory', `${memory.totalMiB} MiB, ${memory.availableMiB} MiB available`],

@@ -7,6 +7,7 @@ import type { EngineWish } from '../kvm/index.js';
 import { DEFAULT_MEMORY_MIB, type DomainConfig } from '../xenner/domain/config.js';
 import { formatCrash } from '../xenner/domain/crash.js';
 import { createDomain, type DomainEnd } from '../xenner/domain/domain.js';
+import { LATEST } from '../xenner/profile/profiles.js';
 import { EXIT, EXIT_OF_END } from './exit-codes.js';
 import { openTerminal } from './terminal.js';
 
@@ -20,6 +21,7 @@ interface RunOptions {
   numaNode?: number;
   vcpus: number;
   engine: EngineWish;
+  profile: string;
   reboot: boolean;
   fastPaths: boolean;
   consoleLog?: string;
@@ -42,6 +44,7 @@ export function runCommand(): Command {
     .addOption(
       new Option('--engine <name>', 'what runs the guest').choices(['auto', 'soft', 'kvm']).default('auto'),
     )
+    .option('--profile <name>', "what the guest sees of the machine; 'xenner host' lists them", LATEST)
     .option('--no-reboot', 'end when the guest reboots, instead of starting it anew')
     .option('--no-fast-paths', 'send every hypercall to TypeScript')
     .option('--console-log <file>', 'append console output to a file')
@@ -69,6 +72,7 @@ function domainConfig(options: RunOptions): DomainConfig {
     memoryMiB: options.memory,
     vcpus: options.vcpus,
     engine: options.engine,
+    profile: options.profile,
     fastPaths: options.fastPaths,
     onReboot: options.reboot ? 'restart' : 'end',
     ...(options.ramdisk !== undefined && { ramdisk: options.ramdisk }),

@@ -168,6 +168,7 @@ describe('what cannot be run is one line and a status', () => {
     ['no kernel at all', [], 2, /--kernel/],
     ['memory in words', ['--kernel', kernelPath, '--memory', 'much'], 2, /memory/],
     ['too little memory', ['--kernel', kernelPath, '--memory', '8'], 1, /memory/i],
+    ['no such profile', ['--kernel', kernelPath, '--profile', 'list'], 1, /profile 'list'; there are xen-/],
     ['no such NUMA node', ['--kernel', kernelPath, '--numa-node', '1000'], 1, /no NUMA node 1000; it has /],
     ['pages of no size', ['--kernel', kernelPath, '--hugepages', '3M'], 2, /hugepages/],
     ['huge pages and KSM', ['--kernel', kernelPath, '--hugepages', '2M', '--ksm'], 1, /KSM .*hugetlb/],

@@ -14,6 +14,7 @@ import { BufferSource } from '../../src/xenner/builder/image-source.js';
 import { pvKernel } from '../../src/xenner/builder/pv-kernel.js';
 import { unpackKernel } from '../../src/xenner/builder/unpack.js';
 import { parseXenGuest, readXenParams } from '../../src/xenner/builder/xen-params.js';
+import { findProfile, LATEST } from '../../src/xenner/profile/profiles.js';
 import {
   COMPRESSIONS,
   compress,
@@ -92,6 +93,7 @@ function boot(file: Buffer): StartOfDay | string {
       initrd: new BufferSource(Buffer.alloc(5000)),
       sharedInfo: gpa(0),
       storeEvtchn: 1,
+      ...findProfile(LATEST).startInfo,
       consoleEvtchn: 2,
     },
   );

@@ -1,7 +1,7 @@
 /** Puts a kernel and everything it expects at its start into empty guest memory. */
 import type { Gpa } from '../../kvm/guest-memory.js';
 import { gpa } from '../../kvm/guest-memory.js';
-import { SIF_MOD_START_PFN, SIF_VIRT_P2M_4TOOLS, start_info } from '../abi/xen.js';
+import { SIF_MOD_START_PFN, start_info } from '../abi/xen.js';
 import {
   type BuilderMemory,
   forEachPiece,
@@ -29,6 +29,9 @@ export interface BuildOptions {
   sharedInfo: Gpa;
   storeEvtchn: number;
   consoleEvtchn: number;
+  /** start_info's, and SIF_* beside what the image needs. */
+  magic: string;
+  flags: number;
 }
 
 /** Guest-virtual and guest-physical address of the same byte. */
@@ -129,10 +132,10 @@ function writeStartInfo(
   const modStart = initrd === undefined ? 0n : initrd.mapped ? placed(initrd.pfn).va : BigInt(initrd.pfn);
   start_info.encode(
     {
-      magic: 'xen-3.0-x86_64',
+      magic: options.magic,
       nr_pages: BigInt(layout.nrPages),
       shared_info: BigInt(options.sharedInfo),
-      flags: SIF_VIRT_P2M_4TOOLS | (initrd && !initrd.mapped ? SIF_MOD_START_PFN : 0),
+      flags: options.flags | (initrd && !initrd.mapped ? SIF_MOD_START_PFN : 0),
       store_mfn: BigInt(layout.storePfn),
       store_evtchn: options.storeEvtchn,
       console: { domU: { mfn: BigInt(layout.consolePfn), evtchn: options.consoleEvtchn } },

@@ -1,6 +1,8 @@
 /** What a domain is made from. */
 import type { Topic } from '../../base/log.js';
 import type { EngineWish, GuestMemoryOptions } from '../../kvm/index.js';
+import type { AbiProfile } from '../profile/abi-profile.js';
+import { findProfile, LATEST } from '../profile/profiles.js';
 
 /** What its memory is made of on the host is among it: the guest cannot tell. */
 export interface DomainConfig extends GuestMemoryOptions {
@@ -16,6 +18,8 @@ export interface DomainConfig extends GuestMemoryOptions {
   vcpus?: number;
   /** Default `auto`. */
   engine?: EngineWish;
+  /** The name of the ABI profile: what it sees of the machine. Default `latest`, which is another with another xenner. */
+  profile?: string;
   /** Hypercalls that the monitor may serve inside the guest; false sends every one to TypeScript. Default true. */
   fastPaths?: boolean;
   /** What a guest's reboot does: start it anew, or end the domain. Default `restart`. */
@@ -32,6 +36,7 @@ export interface CompleteConfig {
   readonly memoryMiB: number;
   readonly backing: GuestMemoryOptions;
   readonly vcpus: number;
+  readonly profile: AbiProfile;
   readonly engine: EngineWish;
   readonly fastPaths: boolean;
   readonly onReboot: 'restart' | 'end';
@@ -40,6 +45,7 @@ export interface CompleteConfig {
 
 export const DEFAULT_MEMORY_MIB = 256;
 
+/** @throws XennerError EPROFILE */
 export function completeConfig(config: DomainConfig): CompleteConfig {
   const { hugepages, mergeable, numaNode } = config;
   return {
@@ -53,6 +59,7 @@ export function completeConfig(config: DomainConfig): CompleteConfig {
       ...(numaNode !== undefined && { numaNode }),
     },
     vcpus: config.vcpus ?? 1,
+    profile: findProfile(config.profile ?? LATEST),
     engine: config.engine ?? 'auto',
     fastPaths: config.fastPaths ?? true,
     onReboot: config.onReboot ?? 'restart',

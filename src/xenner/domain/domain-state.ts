@@ -5,6 +5,7 @@ import type { EventChannels } from '../event-channels.js';
 import type { GrantTable } from '../grant-table.js';
 import type { PageTypes } from '../mm/page-types.js';
 import type { DomainArea } from '../monitor/vcpu-area.js';
+import type { AbiProfile } from '../profile/abi-profile.js';
 import type { FreeFrames } from './free-frames.js';
 import type { Vcpu } from './vcpu.js';
 import type { Watchdogs } from './watchdogs.js';
@@ -15,6 +16,8 @@ export interface Shutdown {
 }
 
 export interface Domain {
+  /** What it is told about the machine that it is on. */
+  readonly profile: AbiProfile;
   readonly domid: number;
   /** 16 bytes, as XENVER_guest_handle gives it. */
   readonly handle: Uint8Array;

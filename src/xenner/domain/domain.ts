@@ -65,6 +65,11 @@ export class Domain extends EventEmitter<DomainEvents> {
     super();
   }
 
+  /** The name of its ABI profile: never `latest`. */
+  get profile(): string {
+    return this.config.profile.name;
+  }
+
   /** @internal Resolves when the guest is about to execute its first instruction. */
   start(): Promise<void> {
     return new Promise((resolve, reject) => {

@@ -26,11 +26,13 @@ import type { EventInbox } from '../event-inbox.js';
 import { GrantTable } from '../grant-table.js';
 import { PageTypes } from '../mm/page-types.js';
 import { flushTlb } from '../mm/tlb.js';
-import { GRANT_FRAMES, layoutXenFrames, PAGE, type XenFrames } from '../monitor/frames.js';
+import { layoutXenFrames, PAGE, type XenFrames } from '../monitor/frames.js';
 import { loadMonitorImage, type MonitorImage } from '../monitor/image.js';
-import { CR4_SHOWN, entryRegisters } from '../monitor/initial-state.js';
+import { entryRegisters } from '../monitor/initial-state.js';
 import { type HoleEntries, installMonitor, mapHole } from '../monitor/install.js';
 import * as monitor from '../monitor/vcpu-area.js';
+import type { AbiProfile } from '../profile/abi-profile.js';
+import { xenVersionWord } from '../profile/profiles.js';
 import { SystemClock } from './clock.js';
 import type { CompleteConfig } from './config.js';
 import type { Domain } from './domain-state.js';
@@ -62,6 +64,7 @@ export interface MachineHost {
 
 export class Machine implements Domain {
   readonly domid = DOMID;
+  readonly profile: AbiProfile;
   readonly handle = new Uint8Array(randomBytes(16));
   readonly clock = new SystemClock();
   readonly log: Logger;
@@ -97,10 +100,11 @@ export class Machine implements Domain {
     checkMemoryMiB(config.memoryMiB);
     checkVcpus(config.vcpus);
     checkCmdline(config.cmdline);
+    this.profile = config.profile;
     this.log = createLogger(config.trace);
     this.choice = chooseEngine(config.engine);
     this.monitor = loadMonitorImage();
-    this.frames = layoutXenFrames(config.memoryMiB * FRAMES_PER_MIB, config.vcpus);
+    this.frames = layoutXenFrames(config.memoryMiB * FRAMES_PER_MIB, config.vcpus, this.profile.grantFrames);
     this.memory = GuestMemory.create(this.frames.totalPages * PAGE, config.backing);
     this.#engineMachine = this.choice.engine.createMachine({
       memory: this.memory,
@@ -213,7 +217,7 @@ export class Machine implements Domain {
   }
 
   get grantFrames(): { firstMfn: number; count: number } {
-    return { firstMfn: this.frames.grantFrames / PAGE, count: GRANT_FRAMES };
+    return { firstMfn: this.frames.grantFrames / PAGE, count: this.frames.nrGrantFrames };
   }
 
   systemTime(): number {
@@ -301,6 +305,7 @@ export class Machine implements Domain {
           // No xenstore answers: Linux does without when the port is 0, and would wait for ever for a silent one.
           storeEvtchn: 0,
           consoleEvtchn: this.consolePort,
+          ...this.profile.startInfo,
           ...(initrd && { initrd }),
         });
       } finally {
@@ -325,6 +330,7 @@ export class Machine implements Domain {
     area.setLow('nr_vcpus', this.vcpus.length);
     area.setLow('domid', this.domid);
     area.set('shared_info', direct(frames.sharedInfo));
+    area.setLow('xen_version', xenVersionWord(this.profile));
     area.setLow('flush_clock', 1);
   }
 
@@ -352,20 +358,20 @@ export class Machine implements Domain {
         memory.writeU32(gpa(frames.pageInfo + (address / PAGE + i) * 8), monitor.PGC_shared);
     };
     share(frames.sharedInfo, 1);
-    share(frames.grantFrames, GRANT_FRAMES);
+    share(frames.grantFrames, frames.nrGrantFrames);
   }
 
   /** What every vCPU has before it is started. Events are masked (arch_set_info_guest). */
   #prepareVcpu(vcpu: VirtualCpu, fastPaths: boolean, cpu: readonly CpuidEntry[] | undefined): void {
     vcpu.area.setLow('id', vcpu.id);
     vcpu.area.setLow('fast_paths', fastPaths ? monitor.DOMAIN_FAST_PATHS : 0);
-    vcpu.area.set('cr4', CR4_SHOWN);
+    vcpu.area.set('cr4', this.profile.cr4);
     vcpu.area.set('vcpu_info', monitor.DIRECT_VA + BigInt(vcpu.vcpuInfo));
     vcpu.area.setLow('kernel_ss', monitor.SEL_SHOWN_KERNEL_SS);
     vcpu.area.setLow('sysret_cs', monitor.SYSRET_NONE);
     vcpu.runstate.change(RUNSTATE_offline, 0);
     this.memory.writeU8(gpa(vcpu.vcpuInfo + UPCALL_MASK), 1);
-    vcpu.engine.setCpuid(guestCpuid(vcpu.id, this.vcpus.length, cpu));
+    vcpu.engine.setCpuid(guestCpuid(this.profile, vcpu.id, this.vcpus.length, cpu));
   }
 
   /** Start of day, where another vCPU has VCPUOP_initialise. */

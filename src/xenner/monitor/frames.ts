@@ -3,8 +3,6 @@ import { type Gpa, gpa } from '../../kvm/index.js';
 import { BLOCK_SIZE } from './vcpu-area.js';
 
 export const PAGE = 4096;
-/** Grant entries: 512 a frame. */
-export const GRANT_FRAMES = 32;
 /** The GDT of a vCPU is 16 pages: 14 of the guest's, Xen's own, and one unused (FIRST_RESERVED_GDT_PAGE). */
 export const GDT_PAGES = 16;
 export const RESERVED_GDT_PAGE = 14;
@@ -25,6 +23,7 @@ export interface XenFrames {
   readonly m2pPages: number;
   readonly pageInfo: Gpa;
   readonly grantFrames: Gpa;
+  readonly nrGrantFrames: number;
   /** One page, mapped wherever a guest has no GDT frame. */
   readonly zero: Gpa;
   /** L1 entries of all GDTs: GDT_PAGES a vCPU. */
@@ -46,11 +45,11 @@ function pagesFor(bytes: number): number {
   return Math.ceil(bytes / PAGE);
 }
 
-/** Lays out Xen's frames behind `nrPages` guest frames. */
-export function layoutXenFrames(nrPages: number, nrVcpus: number): XenFrames {
+/** Lays out Xen's frames behind `nrPages` guest frames. A guest sees where they are: a profile's dump holds it. */
+export function layoutXenFrames(nrPages: number, nrVcpus: number, nrGrantFrames: number): XenFrames {
   const monitorPages = (BLOCK_SIZE / PAGE) * (1 + nrVcpus);
   // The arrays of 8 bytes a frame describe themselves too; 2 MiB of slack covers everything else.
-  const fixed = nrPages + monitorPages + GRANT_FRAMES + 2 * ENTRIES;
+  const fixed = nrPages + monitorPages + nrGrantFrames + 2 * ENTRIES;
   const totalPages = Math.ceil((fixed + pagesFor(fixed * 8) * 2 + 64) / ENTRIES) * ENTRIES;
   const perFrame = pagesFor(totalPages * 8);
   let next = nrPages;
@@ -69,7 +68,8 @@ export function layoutXenFrames(nrPages: number, nrVcpus: number): XenFrames {
     m2p: take(perFrame),
     m2pPages: perFrame,
     pageInfo: take(perFrame),
-    grantFrames: take(GRANT_FRAMES),
+    grantFrames: take(nrGrantFrames),
+    nrGrantFrames,
     zero: take(1),
     gdtL1: take(pagesFor(nrVcpus * GDT_PAGES * 8)),
     ldtL1: take(pagesFor(nrVcpus * LDT_PAGES * 8)),

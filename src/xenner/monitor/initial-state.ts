@@ -5,8 +5,6 @@ import * as area from './vcpu-area.js';
 
 const CR0 = 0x80050033n; // PG AM WP NE ET MP PE
 const CR4 = 0x6a0n; // OSXMMEXCPT OSFXSR PGE PAE
-/** What a guest reads in its CR4: PAE, OSFXSR, OSXMMEXCPT. */
-export const CR4_SHOWN = 0x620n;
 const EFER = 0xd01n; // NXE LMA LME SCE
 /** SYSCALL clears AC NT IF TF DF and IOPL. */
 const SFMASK = 0x47700n;

@@ -205,7 +205,7 @@ export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5856, {
   traps: array(trap_handler, 256),
 });
 
-export const domain_area = cstruct('struct domain_area', HEADER, 136, {
+export const domain_area = cstruct('struct domain_area', HEADER, 144, {
   flags: u64,
   nr_pages: u64,
   total_pages: u64,
@@ -223,6 +223,7 @@ export const domain_area = cstruct('struct domain_area', HEADER, 136, {
   flush_clock: u64,
   domid: u64,
   shared_info: u64,
+  xen_version: u64,
 });
 
 export const monitor_header = cstruct('struct monitor_header', HEADER, 48, {

@@ -10,6 +10,7 @@ import { BufferSource } from '../../../src/xenner/builder/image-source.js';
 import type { KernelImage } from '../../../src/xenner/builder/kernel-image.js';
 import { requirePvKernel } from '../../../src/xenner/builder/pv-kernel.js';
 import { readXenParams } from '../../../src/xenner/builder/xen-params.js';
+import { findProfile, LATEST } from '../../../src/xenner/profile/profiles.js';
 import { errorOf, LINUX_BASE, LINUX_NOTES, makeElf, makeKernel, makeNotes } from './images.js';
 
 const NR_PAGES = 64 * 256;
@@ -38,6 +39,7 @@ function build(file: Buffer, changes: Partial<BuildOptions> = {}): { memory: Tes
     cmdline: 'console=hvc0',
     sharedInfo: gpa(NR_PAGES * 4096),
     storeEvtchn: 1,
+    ...findProfile(LATEST).startInfo,
     consoleEvtchn: 2,
     ...changes,
   });

@@ -13,6 +13,7 @@ import { readBytes } from '../../../src/xenner/builder/image-source.js';
 import { inspectKernel } from '../../../src/xenner/builder/inspect-kernel.js';
 import { KernelCache, kernelCacheDirectory } from '../../../src/xenner/builder/kernel-cache.js';
 import { openKernel } from '../../../src/xenner/builder/kernel-image.js';
+import { findProfile, LATEST } from '../../../src/xenner/profile/profiles.js';
 import { decompress, LINUX_BASE, neverDecompress, noAddon } from './images.js';
 
 const IMAGES = join(dirname(kernelCacheDirectory()), 'images');
@@ -73,6 +74,7 @@ describe.each(KERNELS)('Debian $name', ({ name, compression }) => {
         cmdline: 'console=hvc0',
         sharedInfo: gpa(0),
         storeEvtchn: 1,
+        ...findProfile(LATEST).startInfo,
         consoleEvtchn: 2,
       });
       for (const segment of kernel.elf.segments.filter(({ type }) => type === 1)) {

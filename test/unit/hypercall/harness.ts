@@ -10,6 +10,7 @@ import type { Vcpu } from '../../../src/xenner/domain/vcpu.js';
 import { type Hypercall, HypercallArgs } from '../../../src/xenner/hypercall/call.js';
 import { GuestAccess } from '../../../src/xenner/mm/guest-access.js';
 import { Area, domain_area, vcpu_area } from '../../../src/xenner/monitor/vcpu-area.js';
+import { findProfile, LATEST } from '../../../src/xenner/profile/profiles.js';
 
 const PAGE = 4096;
 const PRESENT = 1n;
@@ -59,6 +60,7 @@ export class Harness {
   constructor(options: { vcpus?: number } = {}) {
     this.#buildPageTables();
     this.domain = {
+      profile: findProfile(LATEST),
       domid: DOMID,
       memory: this.memory,
       nrPages: NR_PAGES,
