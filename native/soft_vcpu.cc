@@ -38,6 +38,7 @@ void SoftVcpu::init(Napi::Env env, Napi::Object exports) {
                                                InstanceMethod<&SoftVcpu::get_state>("getState"),
                                                InstanceMethod<&SoftVcpu::set_state>("setState"),
                                                InstanceMethod<&SoftVcpu::set_cpuid>("setCpuid"),
+                                               InstanceMethod<&SoftVcpu::set_breakpoints>("setBreakpoints"),
                                                InstanceMethod<&SoftVcpu::invalidate>("invalidate"),
                                                InstanceMethod<&SoftVcpu::close>("close"),
                                            });
@@ -219,6 +220,16 @@ void SoftVcpu::set_cpuid(const Napi::CallbackInfo &info) {
   const auto *entries = reinterpret_cast<const softcpu_cpuid *>(array.Data());
   if (array.ElementLength() % words != 0 || !softcpu_set_cpuid(cpu_, entries, count))
     throw_argument(env, "entries must be at most " + std::to_string(SOFTCPU_MAX_CPUID) + " times 6 words");
+}
+
+void SoftVcpu::set_breakpoints(const Napi::CallbackInfo &info) {
+  Napi::Env env = info.Env();
+  require_open(env);
+  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_biguint64_array)
+    throw_argument(env, "addresses must be a BigUint64Array");
+  auto array = info[0].As<Napi::BigUint64Array>();
+  if (!softcpu_set_breakpoints(cpu_, array.Data(), array.ElementLength()))
+    throw_argument(env, "addresses must be at most " + std::to_string(SOFTCPU_MAX_BREAKPOINTS));
 }
 
 void SoftVcpu::invalidate(const Napi::CallbackInfo &info) {

@@ -44,6 +44,7 @@ private:
   Napi::Value get_state(const Napi::CallbackInfo &info);
   void set_state(const Napi::CallbackInfo &info);
   void set_cpuid(const Napi::CallbackInfo &info);
+  void set_breakpoints(const Napi::CallbackInfo &info);
   void invalidate(const Napi::CallbackInfo &info);
   void close(const Napi::CallbackInfo &info);
 

@@ -128,6 +128,7 @@ fault_inside:
         .endm
 
         .balign 16
+        .globl stub
 stub:
         enter_stack
         cmpb $0, AREA(user)(%rsp)
@@ -262,6 +263,12 @@ slow:
         pushq $SEL_USER_DS
         pushq stub - BLOCK_STUB + BLOCK_VCPU_AREA + VCPU_scratch(%rip)
         jmp *slow_target(%rip)
+        .balign 16
+        .globl stub_slow
+/* LSTAR of a vCPU that a debugger steps: no way by the C code, where it stops. */
+stub_slow:
+        enter_stack
+        jmp slow
         .balign 16
 stub_compat:
         enter_stack

@@ -84,6 +84,7 @@ enum {
 #define PF_PROTECTED_WRITE 3ul /* present, write, and not from user mode */
 
 #define MSR_STAR 0xc0000081u
+#define MSR_LSTAR 0xc0000082u
 #define MSR_FS_BASE 0xc0000100u
 #define MSR_GS_BASE 0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
@@ -123,6 +124,9 @@ void inject_exception(struct vcpu_area *v, struct regs *r, unsigned vector, u64 
 void inject_page_fault(struct vcpu_area *v, struct regs *r, u64 address, u64 error_code);
 void crash(struct vcpu_area *v, u64 reason) __attribute__((noreturn));
 int copy_from_guest(void *to, u64 from, u64 size);
+/* What the guest has to be told of, and what the CPU has to load, before it goes on. */
+void deliver_events(struct vcpu_area *v, struct regs *r);
+void apply_pending(struct vcpu_area *v);
 void write_cr0_ts(struct vcpu_area *v, u64 ts);
 
 /* emulate.c: 1 if the instruction was done and rip is past it. */
@@ -144,6 +148,12 @@ void unmap_ldt(struct vcpu_area *v);
 int is_ldt_fault(const struct vcpu_area *v, u64 address, u64 error_code);
 int map_ldt(struct vcpu_area *v, u64 address);
 void inject_ldt_fault(struct vcpu_area *v, struct regs *r, u64 address, u64 error_code);
+
+/* debug.c */
+void debug_enter(struct vcpu_area *v, struct regs *r);
+int debug_trap(struct vcpu_area *v, u64 *dr6);
+void debug_leave(struct vcpu_area *v, struct regs *r);
+void debug_asleep(struct vcpu_area *v);
 
 /* mm.c: 0 or a negative Xen errno. src/xenner/mm holds the same rules. */
 s64 fast_mmu_update(struct vcpu_area *v, const u64 *args);

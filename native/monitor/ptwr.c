@@ -71,7 +71,9 @@ static void skip_operand(struct insn *i, u8 modrm) {
 
 /* Does the instruction, if it is one of those and nothing watches it: 1. */
 static int write_at_once(struct vcpu_area *v, struct regs *r, struct insn *i, u64 address, u64 gpa) {
-  if (i->two_byte || !(i->rex & REX_W) || (r->rflags & X86_EFLAGS_TF) || (v->dr[7] & DR7_ENABLED)) return 0;
+  if (i->two_byte || !(i->rex & REX_W) || (r->rflags & X86_EFLAGS_TF) ||
+      ((v->dr[7] | v->debug_dr[4]) & DR7_ENABLED))
+    return 0;
   u8 modrm = next(i);
   unsigned number = (modrm >> 3 & 7) | (i->rex & REX_R ? 8 : 0);
   u64 *operand = gpr(r, number), value = *operand;

@@ -57,6 +57,7 @@ void vcpu_sleep(struct vcpu_area *v) {
     do {
       timers_changed(v);
       __asm__ volatile("sti; hlt; cli" ::: "memory");
+      if (unlikely(v->debug)) debug_asleep(v);
     } while (!may_wake_up(v));
     runstate_change(v, RUNSTATE_running);
     show_runstate(v);

@@ -86,9 +86,10 @@ void inject_exception(struct vcpu_area *v, struct regs *r, unsigned vector, u64 
   bounce(v, r, handler->address, has_error_code(vector), error_code, handler->flags & 4);
 }
 
-static void deliver_events(struct vcpu_area *v, struct regs *r) {
+void deliver_events(struct vcpu_area *v, struct regs *r) {
   vcpu_info_t *info = vcpu_info(v);
-  if (info->evtchn_upcall_pending && !info->evtchn_upcall_mask && v->event_callback)
+  if (info->evtchn_upcall_pending && !info->evtchn_upcall_mask && v->event_callback &&
+      !(v->debug & DEBUG_STOP))
     bounce(v, r, v->event_callback, 0, 0, 1);
 }
 
@@ -103,12 +104,13 @@ bad:
 }
 
 static void load_debugregs(struct vcpu_area *v) {
-  __asm__ volatile(
-      "mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3; mov %4, %%dr7" ::"r"(v->dr[0]),
-      "r"(v->dr[1]), "r"(v->dr[2]), "r"(v->dr[3]), "r"(v->dr[7]));
+  u64 debugger = v->debug_dr[4], dr7 = debugger ? debugger : v->dr[7];
+  const u64 *dr = debugger ? v->debug_dr : v->dr;
+  __asm__ volatile("mov %0, %%dr0; mov %1, %%dr1; mov %2, %%dr2; mov %3, %%dr3; mov %4, %%dr7" ::"r"(dr[0]),
+                   "r"(dr[1]), "r"(dr[2]), "r"(dr[3]), "r"(dr7));
 }
 
-static void apply_pending(struct vcpu_area *v) {
+void apply_pending(struct vcpu_area *v) {
   u64 pending = v->pending;
   if (likely(!pending)) return;
   v->pending = 0;
@@ -191,6 +193,7 @@ static void exception(struct vcpu_area *v, struct regs *r) {
   case TRAP_debug: {
     /* do_debug: the guest's DR6 collects, as a real one does. */
     u64 dr6 = take_dr6();
+    if (unlikely(v->debug & DEBUG_TRAPS) && !debug_trap(v, &dr6)) return;
     v->dr[6] = (v->dr[6] | (dr6 & ~DR6_DEFAULT)) & (dr6 | ~DR6_DEFAULT);
     break;
   }
@@ -247,6 +250,7 @@ void trap_entry(struct regs *r) {
   struct vcpu_area *v = this_vcpu();
   v->registers = (u64)r - MONITOR_VA;
   if (r->vector == TRAP_page_fault) v->cr2 = read_cr2();
+  if (unlikely(v->debug)) debug_enter(v, r);
   if (unlikely(v->ptwr.active) && ptwr_finish(v, r)) r->vector = VECTOR_NONE;
   if (r->vector == VECTOR_SYSCALL)
     syscall(v, r);
@@ -261,6 +265,7 @@ void trap_entry(struct regs *r) {
     interrupt(v, r->vector);
   if (likely(!v->ptwr.active)) deliver_events(v, r);
   apply_pending(v);
+  if (unlikely(v->debug)) debug_leave(v, r);
 }
 
 extern char iretq_to_guest[];
@@ -297,11 +302,13 @@ static struct regs *iretq_fault(struct vcpu_area *v, struct regs *r) {
   copy.ss = frame[4];
   *top = copy;
   v->registers = (u64)top - MONITOR_VA;
+  if (unlikely(v->debug)) debug_enter(v, top);
   if (top->vector == TRAP_page_fault)
     inject_ldt_fault(v, top, read_cr2(), (u32)top->error_code);
   else
     inject_exception(v, top, top->vector, (u32)top->error_code);
   apply_pending(v);
+  if (unlikely(v->debug)) debug_leave(v, top);
   return top;
 }
 

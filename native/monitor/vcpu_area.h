@@ -75,6 +75,10 @@ typedef long s64;
   6 /* hypercall[0] = offset of an LDT page to map, or LDT_UNMAP; result 0 or an errno */
 #define MONITOR_EXIT_HYPERCALL_PAGE 7 /* hypercall[0] = what was written to the MSR; result 0 or an errno */
 #define MONITOR_EXIT_FLUSH_ALL 8      /* the other vCPUs have to flush their TLBs before they go on */
+#define MONITOR_EXIT_DEBUG                                                                                   \
+  9 /* stopped for the debugger; hypercall[0] = 0 on the way back to the guest, 1 asleep */
+#define MONITOR_EXIT_DEBUG_TRAP                                                                              \
+  10 /* a #DB; hypercall[0] = DR6, in the answer what of it is the guest's; result 0: nothing is */
 
 #define LDT_UNMAP 0xfffffffffffffffful
 
@@ -100,6 +104,11 @@ typedef long s64;
 #define PENDING_FLUSH_ALL (1u << 11) /* the TLB of every vCPU; of domains that have several */
 #define PENDING_SLEEP (1u << 12)     /* until an event, or what poll_* say */
 #define PENDING_TIMER (1u << 13)     /* timer_deadline is another one */
+
+/* vcpu_area.debug: what a debugger wants. */
+#define DEBUG_STOP 1  /* the guest does not go on, and gets no events */
+#define DEBUG_STEP 2  /* but for one instruction, with TF set */
+#define DEBUG_TRAPS 4 /* #DB may be the debugger's */
 
 /* vcpu_area.sysret_cs: no selector. 0 is one that an iret may name, to the kernel. */
 #define SYSRET_NONE 0xffffffff
@@ -212,6 +221,9 @@ struct vcpu_area {
   u64 poll_timeout;  /* system time, ns; 0: none */
   u64 poll_count;
   u32 poll_ports[MAX_POLL_PORTS];
+  u64 debug;
+  u64 debug_tf;    /* X86_EFLAGS_TF, if a step's TF is the debugger's and not the guest's own */
+  u64 debug_dr[5]; /* DR0..3 and DR7 of the debugger: instead of the guest's, while DR7 is not 0 */
   struct ptwr ptwr;
   struct regs fault_registers; /* the guest's registers when a write through ptwr began */
   u64 counters[64];            /* by hypercall number: served in the monitor */

@@ -187,7 +187,7 @@ TranslationBlock *block_find(struct softcpu *cpu, target_ulong pc, target_ulong 
                              ? jump->tb
                              : slot_find(cpu, pc, cs_base, flags, cflags, phys_pc);
   /* Translated code that goes by the cache sees no breakpoints. */
-  if (tb && plain && QTAILQ_EMPTY(&softcpu_cs(cpu)->breakpoints)) jump_remember(cpu, pc, tb, flags);
+  if (tb && plain && !has_breakpoints(cpu)) jump_remember(cpu, pc, tb, flags);
   return tb;
 }
 

@@ -111,6 +111,8 @@ struct softcpu {
 
   softcpu_cpuid *cpuid;
   size_t cpuid_count;
+  uint64_t *breakpoints; /* of a debugger, ascending */
+  size_t breakpoint_count;
 
   void *unwind[5]; /* __builtin_setjmp's buffer */
 };
@@ -155,6 +157,12 @@ TranslationBlock *block_make(struct softcpu *cpu, target_ulong pc, target_ulong 
                              uint32_t cflags);
 void block_chain(struct softcpu *cpu, TranslationBlock *from, int exit, TranslationBlock *to);
 void block_invalidate_range(struct softcpu *cpu, uint64_t start, uint64_t end);
+
+/* debug.c */
+static inline bool has_breakpoints(struct softcpu *cpu) {
+  return !QTAILQ_EMPTY(&softcpu_cs(cpu)->breakpoints) || cpu->breakpoint_count;
+}
+bool debug_check_breakpoints(struct softcpu *cpu, uint64_t pc);
 
 /* tlb.c */
 void tlb_flush_for_cr3(struct softcpu *cpu);

@@ -78,27 +78,11 @@ void helper_port_out(CPUX86State *env, uint32_t port) {
   if (port == cpu->exit_port) cpu->port_written = true;
 }
 
-/* Not breakpoint_handler(), which compares EIP: in a segment with a base, or with
- * bits above 32, it would find nothing, and the breakpoint be met for ever. */
-static void raise_breakpoint(CPUX86State *env, target_ulong pc) {
-  env->dr[6] &= ~0xfull;
-  for (int i = 0; i < DR7_MAX_BP; i++)
-    if (!(env->dr[7] >> (DR7_TYPE_SHIFT + 4 * i) & 3) && env->dr[i] == pc) env->dr[6] |= 1 << i;
-  raise_exception(env, EXCP01_DB);
-}
-
-/* With breakpoints in DR0..3, code that shares a page with one runs an
- * instruction a block. */
+/* Code that shares a page with a breakpoint runs an instruction a block. */
 static uint32_t block_cflags(CPUState *cs, target_ulong pc) {
-  CPUX86State *env = cs->env_ptr;
-  uint32_t cflags = cs->tcg_cflags;
-  CPUBreakpoint *breakpoint;
-  if (likely(QTAILQ_EMPTY(&cs->breakpoints))) return cflags;
-  QTAILQ_FOREACH(breakpoint, &cs->breakpoints, entry) {
-    if (pc == breakpoint->pc && !(env->eflags & RF_MASK)) raise_breakpoint(env, pc);
-    if (!((pc ^ breakpoint->pc) & TARGET_PAGE_MASK)) cflags |= CF_NO_GOTO_TB | 1;
-  }
-  return cflags;
+  struct softcpu *cpu = softcpu_of(cs);
+  if (likely(!has_breakpoints(cpu)) || !debug_check_breakpoints(cpu, pc)) return cs->tcg_cflags;
+  return cs->tcg_cflags | CF_NO_GOTO_TB | 1;
 }
 
 /* What a block depends on besides hflags: cpu_get_tb_cpu_state(). */

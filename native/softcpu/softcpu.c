@@ -111,6 +111,7 @@ void softcpu_destroy(softcpu *cpu) {
   leave(cpu);
   free(cpu->jumps);
   free(cpu->cpuid);
+  free(cpu->breakpoints);
   free(cpu);
   current_cpu = NULL;
   tcg_ctx = NULL;

@@ -144,6 +144,12 @@ enum { SOFTCPU_MAX_CPUID = 256 };
 #define SOFTCPU_ANY_INDEX UINT32_C(0xffffffff)
 bool softcpu_set_cpuid(softcpu *cpu, const softcpu_cpuid *entries, size_t count);
 
+/* A debugger's instruction breakpoints, by linear address, instead of those of the last call; the list is
+ * copied. Outside of ring 0 such an instruction raises #DB as one in DR0..3 does, with SOFTCPU_DR6_BREAKPOINT
+ * in DR6, which is 0 in every processor. False: more than SOFTCPU_MAX_BREAKPOINTS. */
+bool softcpu_set_breakpoints(softcpu *cpu, const uint64_t *addresses, size_t count);
+enum { SOFTCPU_MAX_BREAKPOINTS = 1024, SOFTCPU_DR6_BREAKPOINT = 1 << 12 };
+
 /* Guest memory [gpa, gpa+len) was, or is about to be, written from outside
  * (disk or net data, a hypercall's result): drops translations made from it.
  * Cheap when the pages hold no code. */

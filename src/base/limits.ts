@@ -46,6 +46,14 @@ export const MAX_CONSOLE_IO_BYTES = 1 * MIB;
 /** Operations in one grant_table_op. */
 export const MAX_GRANT_OPERATIONS = 65_536;
 
+/* Debugging */
+/** What the soft CPU takes (softcpu.h). */
+export const MAX_BREAKPOINTS = 1024;
+/** As it goes over the wire; a client is told. */
+export const MAX_GDB_PACKET_BYTES = 16_384;
+/** That a client sends without waiting for answers; GDB sends one. */
+export const MAX_GDB_QUEUED_PACKETS = 64;
+
 /* Grant tables */
 /** Handles of mappings that a guest holds at once (max_maptrack_frames times 256 in Xen). */
 export const MAX_GRANT_MAPPINGS = 65_536;

@@ -25,6 +25,8 @@ interface RunOptions {
   reboot: boolean;
   fastPaths: boolean;
   consoleLog?: string;
+  gdb?: number;
+  gdbWait?: boolean;
   trace?: readonly Topic[];
 }
 
@@ -48,6 +50,8 @@ export function runCommand(): Command {
     .option('--no-reboot', 'end when the guest reboots, instead of starting it anew')
     .option('--no-fast-paths', 'send every hypercall to TypeScript')
     .option('--console-log <file>', 'append console output to a file')
+    .option('--gdb <port>', 'let gdb connect to this port of 127.0.0.1; 0: any that is free', wholeNumber)
+    .option('--gdb-wait', 'with --gdb: begin when gdb says so')
     .option('--trace <topics>', `trace to standard error: ${TOPICS.join(',')} or all`, topics)
     .action(async (options: RunOptions) => {
       process.exitCode = await run(options);
@@ -79,6 +83,7 @@ function domainConfig(options: RunOptions): DomainConfig {
     ...(options.hugepages !== undefined && { hugepages: options.hugepages }),
     ...(options.ksm !== undefined && { mergeable: options.ksm }),
     ...(options.numaNode !== undefined && { numaNode: options.numaNode }),
+    ...(options.gdb !== undefined && { gdb: { port: options.gdb, wait: options.gdbWait ?? false } }),
     ...(options.trace !== undefined && { trace: options.trace }),
   };
 }
@@ -102,6 +107,9 @@ async function run(options: RunOptions): Promise<number> {
   });
   try {
     const domain = await createDomain(domainConfig(options));
+    if (domain.gdbPort !== undefined) {
+      process.stderr.write(`xenner: gdb may connect: target remote 127.0.0.1:${domain.gdbPort}\n`);
+    }
     stop = () => void domain.destroy();
     terminal.attach(domain);
     if (left !== undefined) stop();

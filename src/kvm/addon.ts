@@ -43,6 +43,8 @@ export interface NativeSoftVcpu {
   setState(state: BigUint64Array): void;
   /** CPUID answers: 6 words an entry: function, index (0xffffffff: any), eax, ebx, ecx, edx. Absent: zeros. */
   setCpuid(entries: Uint32Array): void;
+  /** A debugger's, by linear address; at most 1024. They raise #DB outside of ring 0, with bit 12 of DR6 set. */
+  setBreakpoints(addresses: BigUint64Array): void;
   /** Drops translated code of a guest-physical range, after the host wrote to it. */
   invalidate(gpa: number, length: number): void;
   close(): void;

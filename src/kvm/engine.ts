@@ -8,6 +8,9 @@ import type { Gpa, GuestMemory } from './guest-memory.js';
 export const VCPU_EXIT = NATIVE_EXIT;
 export type VcpuExit = (typeof VCPU_EXIT)[keyof typeof VCPU_EXIT];
 
+/** In DR6 only for Machine.setBreakpoints: no processor has this bit. */
+export const DR6_BREAKPOINT = 1 << 12;
+
 export type EngineName = 'soft' | 'kvm';
 
 export interface CpuidEntry {
@@ -26,6 +29,8 @@ export interface Engine {
   readonly maxVcpus: number;
   /** vCPUs have an x2APIC: inject() goes through it, and the guest has to report the end of each interrupt. */
   readonly lapic: boolean;
+  /** Breakpoints that a debugger has besides DR0..3. */
+  readonly maxBreakpoints: number;
   createMachine(options: MachineOptions): Machine;
   /** What its CPU has, where that is not the same on every host. */
   cpuid?(): CpuidEntry[];
@@ -62,6 +67,11 @@ export interface Machine {
   wait(): Vcpu | undefined;
   /** Kicks once when CLOCK_MONOTONIC reaches deadlineNs; 0 disarms. One deadline at a time. */
   setTimer(deadlineNs: number): void;
+  /**
+   * A debugger's breakpoints, at most `maxBreakpoints`, by linear address, instead of those of the last call. Outside of
+   * ring 0 such an instruction raises #DB as one in DR0..3 does, with DR6_BREAKPOINT.
+   */
+  setBreakpoints(addresses: readonly bigint[]): void;
   /** Tells that the host wrote to guest memory that may hold code. */
   invalidate(address: Gpa, length: number): void;
   /** Closes the vCPUs. Idempotent; everything else but `id` throws an Error with code EBADF afterwards. */

@@ -11,6 +11,7 @@ export {
 export { type DecompressFormat, decompress } from './decompress.js';
 export {
   type CpuidEntry,
+  DR6_BREAKPOINT,
   type Engine,
   type EngineName,
   kick,

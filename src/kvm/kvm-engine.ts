@@ -48,6 +48,7 @@ export const kvmEngine: Engine = {
   name: 'kvm',
   maxVcpus: 1,
   lapic: true,
+  maxBreakpoints: 0,
   createMachine: (options) => new KvmMachine(options),
   cpuid: supportedCpuid,
 };
@@ -133,6 +134,9 @@ class KvmMachine implements Machine {
   setTimer(deadlineNs: number): void {
     this.#threads.setTimer(deadlineNs);
   }
+
+  /** It has none. */
+  setBreakpoints(): void {}
 
   /** The processor itself keeps instructions and memory the same. */
   invalidate(_address: Gpa, _length: number): void {}

@@ -1,6 +1,6 @@
 /** The software CPU, in process: the addon's SoftVcpu. */
 import { XennerError } from '../base/errors.js';
-import { MAX_VCPUS } from '../base/limits.js';
+import { MAX_BREAKPOINTS, MAX_VCPUS } from '../base/limits.js';
 import { type Addon, loadAddon, type NativeSoftVcpu } from './addon.js';
 import { type CpuState, decodeCpuState, encodeCpuState } from './cpu-state.js';
 import {
@@ -47,6 +47,7 @@ export const softEngine: Engine = {
   name: 'soft',
   maxVcpus: MAX_VCPUS,
   lapic: false,
+  maxBreakpoints: MAX_BREAKPOINTS,
   createMachine: (options) => new SoftMachine(options),
 };
 
@@ -118,6 +119,10 @@ class SoftMachine implements Machine {
 
   setTimer(deadlineNs: number): void {
     this.#first.setTimer(deadlineNs);
+  }
+
+  setBreakpoints(addresses: readonly bigint[]): void {
+    for (const { native } of this.#vcpus) native.setBreakpoints(BigUint64Array.from(addresses));
   }
 
   invalidate(address: Gpa, length: number): void {

@@ -10,9 +10,9 @@ export function setting(name: string, otherwise: number): number {
 }
 
 /** The path of test/<folder>'s kernel, of which this process alone has the objects. */
-export function buildKernel(folder: `fuzz/${string}` | `guest/${string}`): string {
+export function buildKernel(folder: `fuzz/${string}` | `guest/${string}` | `gdb/${string}`): string {
   const out = join(ROOT, 'build/fuzz-kernels', folder);
-  const name = folder.replace(/^guest\//, '').replace(/^fuzz\//, '../fuzz/');
+  const name = folder.startsWith('guest/') ? folder.slice(6) : `../${folder}`;
   execFileSync('make', ['-s', '-C', join(ROOT, 'test/guest'), `OUT=${out}`, `names=${name}`], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });

@@ -19,6 +19,7 @@ LABEL(code_out);
 LABEL(code_out_end);
 LABEL(code_add);
 LABEL(code_add_end);
+LABEL(code_int80);
 
 enum { TF = 0x100, IF = 0x200, RF = 1 << 16, DR6_BS = 1 << 14 };
 
@@ -131,6 +132,37 @@ static void breakpoint(void) {
   guest_free(&guest);
 }
 
+/* A debugger's breakpoints: as those of DR0..3, marked in DR6, in any number up to the limit, and never in
+ * ring 0. */
+static void debuggers_breakpoints(void) {
+  struct guest guest = guest_new(AT(code_steps));
+  uint64_t addresses[SOFTCPU_MAX_BREAKPOINTS + 1];
+  for (int i = 0; i <= SOFTCPU_MAX_BREAKPOINTS; i++)
+    addresses[i] = AT(code_step2) + (uint64_t)(SOFTCPU_MAX_BREAKPOINTS / 2 - i) * 0x1001;
+  CHECK_EQ(guest_run_at(&guest, code_int80, 3).vector, 0x80);
+  CHECK(!softcpu_set_breakpoints(guest.cpu, addresses, SOFTCPU_MAX_BREAKPOINTS + 1));
+  CHECK(softcpu_set_breakpoints(guest.cpu, addresses, SOFTCPU_MAX_BREAKPOINTS));
+  for (int ring = 1; ring <= 3; ring += 2) {
+    struct frame frame = guest_run_at(&guest, code_steps, ring);
+    for (int i = 0; i < 2; i++) {
+      CHECK_EQ(frame.vector, 1);
+      CHECK_EQ(frame.rip, AT(code_step2));
+      CHECK_EQ(get(&guest).dr[6] & (SOFTCPU_DR6_BREAKPOINT | 0xf), SOFTCPU_DR6_BREAKPOINT);
+      uint64_t *rflags = guest_at(&guest, guest_gpr(&guest, RSP) + 32);
+      *rflags |= RF;
+      guest_resume(&guest);
+      frame = guest_run(&guest); /* once round the loop */
+    }
+  }
+  addresses[0] = AT(code_int80);
+  CHECK(softcpu_set_breakpoints(guest.cpu, addresses, 1));
+  CHECK_EQ(guest_run_at(&guest, code_int80, 0).vector, 0x80);
+  CHECK_EQ(guest_run_at(&guest, code_int80, 3).vector, 1);
+  CHECK(softcpu_set_breakpoints(guest.cpu, addresses, 0));
+  CHECK_EQ(guest_run_at(&guest, code_int80, 3).vector, 0x80);
+  guest_free(&guest);
+}
+
 /* Breakpoints are at linear addresses: EIP and the base of its segment; without any bits above 32. */
 static void breakpoint_in_segment(void) {
   enum { SEGMENT = 0x60, BASE = 0x3000 };
@@ -211,6 +243,7 @@ const struct test debug_tests[] = {
     {"debug: a step over syscall", step_over_syscall},
     {"debug: a step over a port exit", step_over_exit},
     {"debug: breakpoints", breakpoint},
+    {"debug: a debugger's breakpoints", debuggers_breakpoints},
     {"debug: breakpoints in segments with a base", breakpoint_in_segment},
     {"debug: watchpoints", watchpoint},
     {"debug: a step over a watchpoint", step_over_watchpoint},

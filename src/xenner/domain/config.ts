@@ -24,6 +24,8 @@ export interface DomainConfig extends GuestMemoryOptions {
   fastPaths?: boolean;
   /** What a guest's reboot does: start it anew, or end the domain. Default `restart`. */
   onReboot?: 'restart' | 'end';
+  /** A debugger may connect to this TCP port of 127.0.0.1; 0 is any. With `wait` the guest waits for it before it begins. */
+  gdb?: { port: number; wait?: boolean };
   /** Topics to trace to standard error, as JSON lines. */
   trace?: readonly Topic[];
 }
@@ -40,6 +42,7 @@ export interface CompleteConfig {
   readonly engine: EngineWish;
   readonly fastPaths: boolean;
   readonly onReboot: 'restart' | 'end';
+  readonly gdb: { readonly port: number; readonly wait?: boolean } | undefined;
   readonly trace: readonly Topic[];
 }
 
@@ -63,6 +66,7 @@ export function completeConfig(config: DomainConfig): CompleteConfig {
     engine: config.engine ?? 'auto',
     fastPaths: config.fastPaths ?? true,
     onReboot: config.onReboot ?? 'restart',
+    gdb: config.gdb,
     trace: config.trace ?? [],
   };
 }

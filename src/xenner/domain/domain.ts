@@ -6,6 +6,7 @@ import { compiledFile } from '../../base/paths.js';
 import { createNotifier, GuestMemory, gpa, kick, type Notifier } from '../../kvm/index.js';
 import { ConsoleBackend } from '../backend/console.js';
 import { EventInbox } from '../event-inbox.js';
+import { GdbServer } from '../gdb/server.js';
 import { type CompleteConfig, completeConfig, type DomainConfig } from './config.js';
 import type { CrashReport } from './crash.js';
 import type {
@@ -56,6 +57,7 @@ export class Domain extends EventEmitter<DomainEvents> {
   #destroyed = false;
   #outputPaused = false;
   #tail: Buffer = Buffer.alloc(0);
+  #gdb: GdbServer | undefined;
   /** The engine that runs it, and why that one. */
   engine = '';
   engineReason = '';
@@ -70,6 +72,18 @@ export class Domain extends EventEmitter<DomainEvents> {
     return this.config.profile.name;
   }
 
+  /** @internal Before the first start. */
+  async listen(): Promise<void> {
+    const { gdb, vcpus } = this.config;
+    if (gdb === undefined) return;
+    this.#gdb = await GdbServer.listen(gdb.port, vcpus, () => void this.destroy());
+  }
+
+  /** The port of 127.0.0.1 where a debugger may connect; undefined: there is none. */
+  get gdbPort(): number | undefined {
+    return this.#gdb?.port;
+  }
+
   /** @internal Resolves when the guest is about to execute its first instruction. */
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -81,8 +95,12 @@ export class Domain extends EventEmitter<DomainEvents> {
         consoleNotifier: notifier.id,
         inbox: inbox.buffer,
         stop,
+        debugPort: this.#gdb?.openLine(() => this.#run?.engineId !== undefined && kick(this.#run.engineId)),
       };
-      const worker = new Worker(compiledFile('worker.js'), { workerData: input });
+      const worker = new Worker(compiledFile('worker.js'), {
+        workerData: input,
+        transferList: input.debugPort === undefined ? [] : [input.debugPort],
+      });
       const run: Run = { worker, notifier, inbox, stop: new Int32Array(stop) };
       this.#run = run;
       const fail = (error: XennerError) => {
@@ -163,10 +181,12 @@ export class Domain extends EventEmitter<DomainEvents> {
     // The guest may have written, and somebody may have asked for its end, before this thread was ready.
     run.console.service();
     if (Atomics.load(run.stop, 0) !== 0) kick(message.engineId);
+    this.#gdb?.started();
   }
 
   #ended(run: Run, message: EndMessage): void {
     run.console?.flush();
+    this.#gdb?.ended(message.reason);
     this.#dispose(run);
     if (message.reason === 'reboot' && this.config.onReboot === 'restart') {
       this.emit('reboot');
@@ -184,6 +204,7 @@ export class Domain extends EventEmitter<DomainEvents> {
   #finish(end: DomainEnd): void {
     if (this.#end !== undefined) return;
     this.#end = end;
+    this.#gdb?.close();
     this.emit('end', end);
   }
 
@@ -215,6 +236,7 @@ function failed({ code, message, next }: FailedMessage): XennerError {
  */
 export async function createDomain(config: DomainConfig): Promise<Domain> {
   const domain = new Domain(completeConfig(config));
+  await domain.listen();
   await domain.start();
   return domain;
 }

@@ -1,5 +1,6 @@
 /** A domain on its vCPU thread: builds it and holds its hypervisor state. */
 import { randomBytes } from 'node:crypto';
+import type { MessagePort } from 'node:worker_threads';
 import { createLogger, type Logger } from '../../base/log.js';
 import {
   type CpuidEntry,
@@ -23,6 +24,7 @@ import { openKernel } from '../builder/kernel-image.js';
 import { guestCpuid } from '../cpuid.js';
 import { EventChannels } from '../event-channels.js';
 import type { EventInbox } from '../event-inbox.js';
+import { Debugger } from '../gdb/debugger.js';
 import { GrantTable } from '../grant-table.js';
 import { PageTypes } from '../mm/page-types.js';
 import { flushTlb } from '../mm/tlb.js';
@@ -60,6 +62,8 @@ export interface MachineHost {
   /** The guest notified its console's port. */
   consoleNotified(): void;
   consoleIo(text: Uint8Array): void;
+  /** Where a debugger's requests come from: src/xenner/gdb/messages.ts. */
+  readonly debugPort: MessagePort | undefined;
 }
 
 export class Machine implements Domain {
@@ -85,6 +89,7 @@ export class Machine implements Domain {
   shutdownCode: number | undefined;
   pirqEoiMfn: number | undefined;
 
+  readonly debugger: Debugger | undefined;
   readonly #engineMachine: EngineMachine;
   #end: DomainEnd | undefined;
   /** Found stopped when they were to be paused. */
@@ -146,6 +151,7 @@ export class Machine implements Domain {
     const cpu = this.choice.engine.cpuid?.();
     for (const vcpu of this.vcpus) this.#prepareVcpu(vcpu, config.fastPaths, cpu);
     this.#startFirstVcpu();
+    this.debugger = host.debugPort && new Debugger(this, host.debugPort, config.gdb?.wait ?? false);
   }
 
   /** For `kick`. */
@@ -156,18 +162,20 @@ export class Machine implements Domain {
   /** Runs until the guest ends or somebody stops it. */
   run(): DomainEnd {
     this.#startClocks();
+    this.debugger?.start();
     this.vcpus[0]!.online = true;
     while (this.#end === undefined) {
       const vcpu = this.#stopped.shift() ?? this.#wait();
       if (vcpu === undefined) this.#attend();
       else if (vcpu.handle(vcpu.engine.exit)) this.resume(vcpu);
+      else this.debugger?.settle();
     }
     return this.#end;
   }
 
   /** What ends it first counts. */
   end(end: DomainEnd): void {
-    this.#end ??= end;
+    if (!this.debugger?.keeps(end)) this.#end ??= end;
   }
 
   resume(vcpu: VirtualCpu): void {
@@ -238,6 +246,11 @@ export class Machine implements Domain {
     this.end({ kind: 'shutdown', reason });
   }
 
+  /** A debugger's, at most as many as the engine takes. */
+  setBreakpoints(addresses: readonly bigint[]): void {
+    this.#engineMachine.setBreakpoints(addresses);
+  }
+
   codeWritten(address: Gpa, length: number): void {
     this.#engineMachine.invalidate(address, length);
   }
@@ -270,6 +283,7 @@ export class Machine implements Domain {
   /** What other threads and the time want. */
   #attend(): void {
     if (Atomics.load(this.host.stop, 0) !== 0) this.end({ kind: 'stopped' });
+    if (this.debugger?.attend()) return;
     this.host.inbox.drain((port) => this.events.setPending(port));
     if (this.clock.due) {
       // Once an epoch: keeps the guest's clock in step with the host's.

@@ -1,4 +1,5 @@
 /** What a domain's two threads tell each other, apart from event bits and rings. */
+import type { MessagePort } from 'node:worker_threads';
 import type { CompleteConfig } from './config.js';
 import type { CrashReport } from './crash.js';
 
@@ -11,6 +12,8 @@ export interface WorkerInput {
   readonly inbox: SharedArrayBuffer;
   /** One word; 1 asks the vCPU thread to end the guest. */
   readonly stop: SharedArrayBuffer;
+  /** A debugger's requests, if there is to be one. */
+  readonly debugPort: MessagePort | undefined;
 }
 
 /** Sent once, before the guest's first instruction. */

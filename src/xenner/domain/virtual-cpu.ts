@@ -17,6 +17,7 @@ import type { Vcpu } from './vcpu.js';
 import { VcpuTimers } from './vcpu-timers.js';
 
 const UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
+const BROKEN = 'the guest broke the monitor: an exit without a reason';
 
 export class VirtualCpu implements Vcpu {
   readonly area: monitor.VcpuArea;
@@ -35,6 +36,9 @@ export class VirtualCpu implements Vcpu {
   /** Its engine is not to resume it: it is down, or has halted. */
   #out = false;
   #halted = false;
+  /** A debugger has stopped it, in the monitor; there it may be asleep in a hypercall. */
+  held = false;
+  asleep = false;
   #online = false;
   #started = false;
   readonly #args = new HypercallArgs();
@@ -76,7 +80,7 @@ export class VirtualCpu implements Vcpu {
     this.#serve(exit);
     this.#handling = false;
     this.#out = this.#halted || !this.#online;
-    return !this.#out;
+    return !this.#out && !this.held;
   }
 
   /** What timers and other threads want of it. */
@@ -101,6 +105,37 @@ export class VirtualCpu implements Vcpu {
     this.area.setLow('pending', (this.area.low('pending') | bits) >>> 0);
     // Anywhere but in a hypercall of its own it may be in the middle of guest code.
     if (this.#started && !this.#handling && !this.#out) this.engine.inject(monitor.KICK_VECTOR);
+  }
+
+  /** One of its exits is being handled. */
+  get handling(): boolean {
+    return this.#handling;
+  }
+
+  /** It executes nothing, and will not before somebody resumes it. */
+  get quiet(): boolean {
+    return this.held || !this.#started || (this.#out && !this.#online);
+  }
+
+  /** Makes it leave the guest, or its sleep, to see what the debugger wants. */
+  interrupt(): void {
+    if (this.#handling || this.quiet) return;
+    this.engine.inject(monitor.KICK_VECTOR);
+    if (this.#halted) this.#goOn();
+  }
+
+  /** The debugger lets it go on. */
+  release(): void {
+    if (!this.held) return;
+    this.held = false;
+    this.asleep = false;
+    if (!this.#out) this.domain.resume(this);
+  }
+
+  /** One line for people. */
+  describe(): string {
+    const state = this.asleep ? (this.polling ? 'polls' : 'sleeps') : 'runs';
+    return `vCPU ${this.id} ${this.#online ? state : 'is offline'}`;
   }
 
   block(): void {
@@ -138,15 +173,16 @@ export class VirtualCpu implements Vcpu {
     this.runstate.change(RUNSTATE_running, now);
     this.timers.start(now);
     this.engine.setState(initialState(this.domain.monitor, this, this.startRegisters!));
-    // What VCPUOP_initialise left to the monitor.
-    if (this.area.low('pending') !== 0) this.engine.inject(monitor.KICK_VECTOR);
+    // What VCPUOP_initialise left to the monitor, or a debugger wants.
+    if (this.area.low('pending') !== 0 || this.area.low('debug') !== 0)
+      this.engine.inject(monitor.KICK_VECTOR);
     this.domain.resume(this);
   }
 
   /** Until it is brought up again; in the middle of whatever it does, if another vCPU asks for it. */
   #goDown(): void {
     if (!this.#handling && !this.#out) {
-      if (this.domain.pause(this)) this.#out = true;
+      if (this.held || this.domain.pause(this)) this.#out = true;
       else this.#handling = true;
     }
     this.runstate.change(RUNSTATE_offline, this.domain.systemTime());
@@ -161,7 +197,7 @@ export class VirtualCpu implements Vcpu {
   #goOn(): void {
     this.#out = false;
     this.#halted = false;
-    this.domain.resume(this);
+    if (!this.held) this.domain.resume(this);
   }
 
   #serve(exit: VcpuExit): void {
@@ -209,6 +245,12 @@ export class VirtualCpu implements Vcpu {
       case monitor.MONITOR_EXIT_FLUSH_ALL:
         this.domain.flushOthers(this);
         break;
+      case monitor.MONITOR_EXIT_DEBUG:
+        if (!this.domain.debugger?.stopped(this, this.#request[0] !== 0)) this.#crash(BROKEN);
+        break;
+      case monitor.MONITOR_EXIT_DEBUG_TRAP:
+        this.#answer(this.#debugTrap(this.area.words('hypercall')));
+        break;
       case monitor.MONITOR_EXIT_CRASH:
         this.#crash(crashClause(this.area.low('crash_reason')));
         break;
@@ -216,8 +258,17 @@ export class VirtualCpu implements Vcpu {
         this.#crash('a fault in the monitor');
         break;
       default:
-        this.#crash('the guest broke the monitor: an exit without a reason');
+        this.#crash(BROKEN);
     }
+  }
+
+  #debugTrap(request: BigUint64Array): number {
+    const dr6 = Number(request[0]! & 0xffffffffn);
+    const { debugger: debug } = this.domain;
+    const rest = debug === undefined ? dr6 : debug.trapped(this, dr6);
+    if (rest === undefined) return 0;
+    request[0] = BigInt(rest >>> 0);
+    return 1;
   }
 
   #hypercall(): void {

@@ -31,6 +31,14 @@ export class Watchdogs {
     return id === 0 ? index + 1 : 0;
   }
 
+  /** By time that the guest could do nothing in. */
+  postpone(ns: number): void {
+    this.#deadlines.forEach((at, i) => {
+      if (at !== 0) this.#deadlines[i] = at + ns;
+    });
+    this.#earliest += ns;
+  }
+
   /** System time of the earliest, ns; Infinity when there is none. */
   get deadline(): number {
     return this.#earliest;

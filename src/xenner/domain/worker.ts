@@ -56,6 +56,7 @@ function main(): void {
     stop: new Int32Array(input.stop),
     consoleNotified: () => notify(input.consoleNotifier),
     consoleIo: (text) => tell({ type: 'console-io', text }),
+    debugPort: input.debugPort,
   });
   // The main thread reads the console's ring to its end before it lets go of the memory.
   port.once('message', () => machine.close());

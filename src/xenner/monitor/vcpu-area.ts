@@ -55,6 +55,8 @@ export const MONITOR_EXIT_PANIC = 5;
 export const MONITOR_EXIT_LDT = 6;
 export const MONITOR_EXIT_HYPERCALL_PAGE = 7;
 export const MONITOR_EXIT_FLUSH_ALL = 8;
+export const MONITOR_EXIT_DEBUG = 9;
+export const MONITOR_EXIT_DEBUG_TRAP = 10;
 
 export const LDT_UNMAP = 0xffffffffffffffffn;
 
@@ -78,6 +80,10 @@ export const PENDING_XCR0 = 1 << 10;
 export const PENDING_FLUSH_ALL = 1 << 11;
 export const PENDING_SLEEP = 1 << 12;
 export const PENDING_TIMER = 1 << 13;
+
+export const DEBUG_STOP = 1;
+export const DEBUG_STEP = 2;
+export const DEBUG_TRAPS = 4;
 
 export const SYSRET_NONE = 0xffffffff;
 
@@ -151,7 +157,7 @@ export const runstate = cstruct('struct runstate', HEADER, 48, {
   time: array(u64, 4),
 });
 
-export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5856, {
+export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5912, {
   scratch: u64,
   scratch_rcx: u64,
   user: u64,
@@ -199,6 +205,9 @@ export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5856, {
   poll_timeout: u64,
   poll_count: u64,
   poll_ports: array(u32, MAX_POLL_PORTS),
+  debug: u64,
+  debug_tf: u64,
+  debug_dr: array(u64, 5),
   ptwr,
   fault_registers: regs,
   counters: array(u64, 64),

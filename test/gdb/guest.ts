@@ -1,0 +1,73 @@
+/** test/gdb/kernel, waiting for a debugger. */
+import { execFileSync } from 'node:child_process';
+import { createDomain, type Domain, type DomainEnd } from 'xenner';
+import { ConsoleScript } from '../../scripts/lib/console-script.mjs';
+import { buildKernel } from '../fuzz/kernels.js';
+import { Gdb } from './gdb.js';
+
+let built: string | undefined;
+export function debuggedKernel(): string {
+  built ??= buildKernel('gdb/kernel');
+  return built;
+}
+
+export function missingGdb(): string | undefined {
+  try {
+    execFileSync('gdb', ['-nx', '--version'], { stdio: 'ignore' });
+    return undefined;
+  } catch {
+    return 'gdb is not installed';
+  }
+}
+
+export interface Options {
+  readonly cmdline?: string;
+  readonly vcpus?: number;
+  readonly fastPaths?: boolean;
+  readonly wait?: boolean;
+}
+
+export class DebuggedGuest {
+  readonly console = new ConsoleScript(() => {});
+  readonly ended: Promise<DomainEnd>;
+  readonly #gdbs: Gdb[] = [];
+
+  private constructor(readonly domain: Domain) {
+    domain.on('console', (chunk) => this.console.feed(chunk));
+    this.ended = domain.wait();
+    this.ended.then(({ reason }) => this.console.end(`the guest ended: ${reason}`));
+  }
+
+  static async start({ wait = true, ...options }: Options = {}): Promise<DebuggedGuest> {
+    const config = { kernel: debuggedKernel(), memoryMiB: 64, engine: 'soft', onReboot: 'end' } as const;
+    return new DebuggedGuest(await createDomain({ ...config, ...options, gdb: { port: 0, wait } }));
+  }
+
+  get port(): number {
+    return this.domain.gdbPort!;
+  }
+
+  async attach(): Promise<Gdb> {
+    const gdb = await Gdb.attach(debuggedKernel(), this.port);
+    this.#gdbs.push(gdb);
+    return gdb;
+  }
+
+  async close(): Promise<void> {
+    for (const gdb of this.#gdbs) await gdb.kill();
+    await this.domain.destroy();
+  }
+}
+
+/** Runs `use` on such a guest, and ends it whatever happens. */
+export async function withGuest(
+  options: Options,
+  use: (guest: DebuggedGuest) => Promise<void>,
+): Promise<void> {
+  const guest = await DebuggedGuest.start(options);
+  try {
+    await use(guest);
+  } finally {
+    await guest.close();
+  }
+}
