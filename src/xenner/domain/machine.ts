@@ -41,13 +41,13 @@ import type { Domain } from './domain-state.js';
 import { FreeFrames } from './free-frames.js';
 import { VirtualCpu } from './virtual-cpu.js';
 import { Watchdogs } from './watchdogs.js';
+import { fillM2p, markXenFrames } from './xen-tables.js';
 
 /** Domain 0 is the host's back ends. */
 const DOMID = 1;
 const FRAMES_PER_MIB = 256;
 const UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
 const TIME_OFFSET = vcpu_info.offsetof('time');
-const UNMAPPED_M2P = 0xffffffff;
 
 /** Why a domain stopped for good. */
 export type DomainEnd =
@@ -131,9 +131,9 @@ export class Machine implements Domain {
     this.events = new EventChannels(this);
     this.consolePort = this.events.bindHostPort(() => this.host.consoleNotified());
     this.#writeDomainArea(hole, config.fastPaths);
-    this.#fillM2p();
+    fillM2p(this.memory, this.frames);
     this.pages = new PageTypes(this);
-    this.#markXenFrames();
+    markXenFrames(this.memory, this.frames);
     this.grants = new GrantTable(this);
     this.freeFrames = new FreeFrames(this);
     this.start = this.#build(config);
@@ -346,33 +346,6 @@ export class Machine implements Domain {
     area.set('shared_info', direct(frames.sharedInfo));
     area.setLow('xen_version', xenVersionWord(this.profile));
     area.setLow('flush_clock', 1);
-  }
-
-  /** MFN == pfn for the guest's own frames; Xen's have none (INVALID_M2P_ENTRY). */
-  #fillM2p(): void {
-    const { memory, frames } = this;
-    for (let page = 0; page < frames.m2pPages; page++) {
-      const bytes = memory.bytes(gpa(frames.m2p + page * PAGE), PAGE);
-      const words = new Uint32Array(bytes.buffer, bytes.byteOffset, PAGE / 4);
-      for (let i = 0; i < words.length; i += 2) {
-        const mfn = page * (PAGE / 8) + i / 2;
-        words[i] = mfn < frames.nrPages ? mfn : UNMAPPED_M2P;
-        if (mfn >= frames.nrPages) words[i + 1] = UNMAPPED_M2P;
-      }
-    }
-  }
-
-  #markXenFrames(): void {
-    const { memory, frames } = this;
-    for (let mfn = frames.nrPages; mfn < frames.totalPages; mfn++) {
-      memory.writeU32(gpa(frames.pageInfo + mfn * 8), monitor.PGC_xen);
-    }
-    const share = (address: Gpa, count: number) => {
-      for (let i = 0; i < count; i++)
-        memory.writeU32(gpa(frames.pageInfo + (address / PAGE + i) * 8), monitor.PGC_shared);
-    };
-    share(frames.sharedInfo, 1);
-    share(frames.grantFrames, frames.nrGrantFrames);
   }
 
   /** What every vCPU has before it is started. Events are masked (arch_set_info_guest). */
