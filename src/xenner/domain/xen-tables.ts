@@ -1,6 +1,6 @@
 /** What Xen's tables about frames hold when a guest begins. */
 import { type Gpa, type GuestMemory, gpa } from '../../kvm/index.js';
-import { GRANT_FRAMES, PAGE, type XenFrames } from '../monitor/frames.js';
+import { PAGE, type XenFrames } from '../monitor/frames.js';
 import { PGC_shared, PGC_xen } from '../monitor/vcpu-area.js';
 
 const UNMAPPED_M2P = 0xffffffff;
@@ -29,5 +29,5 @@ export function markXenFrames(memory: GuestMemory, frames: XenFrames): void {
   };
   for (let mfn = frames.nrPages; mfn < frames.totalPages; mfn++) mark(mfn, PGC_xen);
   share(frames.sharedInfo, 1);
-  share(frames.grantFrames, GRANT_FRAMES);
+  share(frames.grantFrames, frames.nrGrantFrames);
 }
