@@ -4,4 +4,5 @@ export { TOPICS, type Topic } from './base/log.js';
 export type { DomainConfig } from './xenner/domain/config.js';
 export { type CrashReport, formatCrash } from './xenner/domain/crash.js';
 export { createDomain, Domain, type DomainEnd } from './xenner/domain/domain.js';
+export type { DomainStats } from './xenner/domain/exit-counts.js';
 export type { EndReason } from './xenner/domain/messages.js';

@@ -7,6 +7,7 @@ import type { EngineWish } from '../kvm/index.js';
 import { DEFAULT_MEMORY_MIB, type DomainConfig } from '../xenner/domain/config.js';
 import { formatCrash } from '../xenner/domain/crash.js';
 import { createDomain, type DomainEnd } from '../xenner/domain/domain.js';
+import type { DomainStats } from '../xenner/domain/exit-counts.js';
 import { LATEST } from '../xenner/profile/profiles.js';
 import { EXIT, EXIT_OF_END } from './exit-codes.js';
 import { openTerminal } from './terminal.js';
@@ -28,6 +29,7 @@ interface RunOptions {
   gdb?: number;
   gdbWait?: boolean;
   trace?: readonly Topic[];
+  stats?: true;
 }
 
 const LAST_LINES = 20;
@@ -53,6 +55,7 @@ export function runCommand(): Command {
     .option('--gdb <port>', 'let gdb connect to this port of 127.0.0.1; 0: any that is free', wholeNumber)
     .option('--gdb-wait', 'with --gdb: begin when gdb says so')
     .option('--trace <topics>', `trace to standard error: ${TOPICS.join(',')} or all`, topics)
+    .option('--stats', 'tell at the end what the guest needed the hypervisor for, on standard error')
     .action(async (options: RunOptions) => {
       process.exitCode = await run(options);
     });
@@ -115,6 +118,7 @@ async function run(options: RunOptions): Promise<number> {
     if (left !== undefined) stop();
     const end = await domain.wait();
     await terminal.close();
+    if (options.stats) process.stderr.write(formatStats(domain.stats()));
     if (left?.error !== undefined) throw left.error;
     if (left !== undefined) return left.status;
     if (end.reason === 'crash') reportCrash(end, domain.consoleTail);
@@ -123,6 +127,15 @@ async function run(options: RunOptions): Promise<number> {
     await terminal.close();
     for (const off of signals) off();
   }
+}
+
+/** Most frequent first. */
+function formatStats({ exits, kicks }: DomainStats): string {
+  const rows = Object.entries(exits).sort(([, a], [, b]) => b - a);
+  const total = rows.reduce((sum, [, count]) => sum + count, 0);
+  return [['exits', total] as const, ...rows, ['kicks', kicks] as const]
+    .map(([name, count]) => `${name.padEnd(28)}${String(count).padStart(12)}\n`)
+    .join('');
 }
 
 /** Console lines are on standard output already: repeated here for whoever keeps only the errors. */

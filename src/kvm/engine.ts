@@ -51,6 +51,8 @@ export interface MachineOptions {
 export interface Machine {
   /** For `kick`; never reused within a process. */
   readonly id: number;
+  /** How often a vCPU stopped for what wait() does not return: the engine's own affair. */
+  readonly ownExits: number;
   /** The vCPU of this index, 0 and up; once each. */
   createVcpu(index: number): Vcpu;
   /** Lets a vCPU run, until wait() returns it. */

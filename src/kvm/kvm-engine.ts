@@ -71,6 +71,7 @@ class KvmMachine implements Machine {
   readonly #threads: NativeKvmVcpuThreads;
   readonly #exitPort: number;
   readonly id: number;
+  ownExits = 0;
   readonly #created = new Set<number>();
   #closed = false;
 
@@ -123,6 +124,7 @@ class KvmMachine implements Machine {
       const index = this.#threads.wait(Infinity);
       if (index === VCPU_THREADS.KICKED) return undefined;
       if (this.#take(index)) return this.#vcpus[index]!;
+      this.ownExits++;
       this.#threads.resume(index);
     }
   }

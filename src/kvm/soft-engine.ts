@@ -54,6 +54,7 @@ export const softEngine: Engine = {
 /** Its vCPUs take turns on the thread that waits. */
 class SoftMachine implements Machine {
   readonly id: number;
+  readonly ownExits = 0;
   readonly #vcpus: SoftEngineVcpu[] = [];
   readonly #first: NativeSoftVcpu;
   readonly #created = new Set<number>();

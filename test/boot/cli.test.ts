@@ -52,6 +52,22 @@ describe.skipIf('missing' in image)(
       expect(cli.stdout).toMatch(/reboot: (Power down|System halted)\r*\n$/);
     });
 
+    it('tells at its end what it needed the hypervisor for', async () => {
+      const cli = await boot('--stats');
+      cli.script.send('poweroff\n');
+      expect((await cli.end()).status).toBe(0);
+      const rows = cli.stderr.trimEnd().split('\n');
+      const counts = new Map(rows.map((row) => /^(\w+) +(\d+)$/.exec(row)?.slice(1) as [string, string]));
+      const [total, ...kinds] = [...counts.values()].map(Number);
+      const kicks = kinds.pop() ?? 0;
+      expect([...counts.keys()].slice(0, 1).concat([...counts.keys()].slice(-1))).toEqual(['exits', 'kicks']);
+      expect(kinds.reduce((sum, count) => sum + count)).toBe(total);
+      expect(kinds).toEqual(kinds.toSorted((a, b) => b - a));
+      expect(Number(counts.get('memory_op'))).toBeGreaterThan(0);
+      expect(Number(counts.get('sched_op'))).toBeGreaterThan(0);
+      expect(kicks).toBeGreaterThan(0);
+    });
+
     it('restarts when it reboots, and with --no-reboot ends with a code of its own', async () => {
       const restarting = await boot();
       restarting.script.send('reboot\n');

@@ -9,6 +9,7 @@ import { EventInbox } from '../event-inbox.js';
 import { GdbServer } from '../gdb/server.js';
 import { type CompleteConfig, completeConfig, type DomainConfig } from './config.js';
 import type { CrashReport } from './crash.js';
+import { type DomainStats, ExitCounts } from './exit-counts.js';
 import type {
   EndMessage,
   EndReason,
@@ -55,6 +56,7 @@ export class Domain extends EventEmitter<DomainEvents> {
   #end: DomainEnd | undefined;
   #failure: XennerError | undefined;
   #destroyed = false;
+  #exits = new ExitCounts();
   #outputPaused = false;
   #tail: Buffer = Buffer.alloc(0);
   #gdb: GdbServer | undefined;
@@ -90,12 +92,14 @@ export class Domain extends EventEmitter<DomainEvents> {
       const notifier = createNotifier(() => this.#run?.console?.service());
       const inbox = new EventInbox();
       const stop = new SharedArrayBuffer(4);
+      this.#exits = new ExitCounts();
       const input: WorkerInput = {
         config: this.config,
         consoleNotifier: notifier.id,
         inbox: inbox.buffer,
         stop,
         debugPort: this.#gdb?.openLine(() => this.#run?.engineId !== undefined && kick(this.#run.engineId)),
+        exits: this.#exits.buffer,
       };
       const worker = new Worker(compiledFile('worker.js'), {
         workerData: input,
@@ -144,6 +148,11 @@ export class Domain extends EventEmitter<DomainEvents> {
   resumeConsole(): void {
     this.#outputPaused = false;
     this.#run?.console?.resume();
+  }
+
+  /** Of the current start, or of the last one. */
+  stats(): DomainStats {
+    return this.#exits.read();
   }
 
   /** The last output of the console, up to 4 KiB. */

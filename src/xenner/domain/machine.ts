@@ -38,6 +38,7 @@ import { xenVersionWord } from '../profile/profiles.js';
 import { SystemClock } from './clock.js';
 import type { CompleteConfig } from './config.js';
 import type { Domain } from './domain-state.js';
+import type { ExitCounts } from './exit-counts.js';
 import { FreeFrames } from './free-frames.js';
 import { VirtualCpu } from './virtual-cpu.js';
 import { Watchdogs } from './watchdogs.js';
@@ -59,6 +60,7 @@ export type DomainEnd =
 export interface MachineHost {
   readonly inbox: EventInbox;
   readonly stop: Int32Array;
+  readonly exits: ExitCounts;
   /** The guest notified its console's port. */
   consoleNotified(): void;
   consoleIo(text: Uint8Array): void;
@@ -83,6 +85,7 @@ export class Machine implements Domain {
   readonly vcpus: readonly VirtualCpu[];
   readonly consolePort: number;
   readonly start: StartOfDay;
+  readonly exits: ExitCounts;
   vmAssist = 0n;
   readonly freeFrames: FreeFrames;
   readonly watchdogs = new Watchdogs(() => this.arm(this.watchdogs.deadline));
@@ -106,6 +109,7 @@ export class Machine implements Domain {
     checkVcpus(config.vcpus);
     checkCmdline(config.cmdline);
     this.profile = config.profile;
+    this.exits = host.exits;
     this.log = createLogger(config.trace);
     this.choice = chooseEngine(config.engine);
     this.monitor = loadMonitorImage();
@@ -271,6 +275,8 @@ export class Machine implements Domain {
 
   #wait(): VirtualCpu | undefined {
     const stopped = this.#engineMachine.wait();
+    this.exits.setEngine(this.#engineMachine.ownExits);
+    if (stopped === undefined) this.exits.kick();
     return stopped && this.vcpus[stopped.index]!;
   }
 

@@ -14,6 +14,8 @@ export interface WorkerInput {
   readonly stop: SharedArrayBuffer;
   /** A debugger's requests, if there is to be one. */
   readonly debugPort: MessagePort | undefined;
+  /** See ExitCounts. */
+  readonly exits: SharedArrayBuffer;
 }
 
 /** Sent once, before the guest's first instruction. */

@@ -206,6 +206,7 @@ export class VirtualCpu implements Vcpu {
         this.#monitorExit();
         break;
       case VCPU_EXIT.HLT:
+        this.domain.exits.halt();
         this.#halted = true;
         break;
       case VCPU_EXIT.SHUTDOWN:
@@ -221,10 +222,10 @@ export class VirtualCpu implements Vcpu {
   }
 
   #monitorExit(): void {
-    if (this.#traceExits) {
-      this.domain.log.trace('exit', 'monitor', { vcpu: this.id, reason: this.area.low('exit_reason') });
-    }
-    switch (this.area.low('exit_reason')) {
+    const reason = this.area.low('exit_reason');
+    if (this.#traceExits) this.domain.log.trace('exit', 'monitor', { vcpu: this.id, reason });
+    if (reason !== monitor.MONITOR_EXIT_HYPERCALL) this.domain.exits.monitor(reason);
+    switch (reason) {
       case monitor.MONITOR_EXIT_HYPERCALL:
         this.#hypercall();
         break;
@@ -273,6 +274,7 @@ export class VirtualCpu implements Vcpu {
 
   #hypercall(): void {
     const number = this.#request[1] === 0 ? this.#request[0]! : 0xffffffff;
+    this.domain.exits.hypercall(number);
     this.#args.load(this.#request, 2);
     this.#answer(dispatch(this, number, this.#args));
   }

@@ -4,6 +4,7 @@ import { XennerError } from '../../base/errors.js';
 import { notify } from '../../kvm/index.js';
 import { EventInbox } from '../event-inbox.js';
 import { crashReport } from './crash.js';
+import { ExitCounts } from './exit-counts.js';
 import { type DomainEnd, Machine } from './machine.js';
 import {
   type EndMessage,
@@ -54,6 +55,7 @@ function main(): void {
   const machine = new Machine(input.config, {
     inbox: new EventInbox(input.inbox),
     stop: new Int32Array(input.stop),
+    exits: new ExitCounts(input.exits),
     consoleNotified: () => notify(input.consoleNotifier),
     consoleIo: (text) => tell({ type: 'console-io', text }),
     debugPort: input.debugPort,
