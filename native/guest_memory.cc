@@ -1,5 +1,6 @@
 #include "guest_memory.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <mutex>
 #include <string>
@@ -104,11 +105,24 @@ std::shared_ptr<GuestMapping> GuestMapping::create(uint64_t bytes, const GuestMe
     errno = error;
     return nullptr;
   }
+  return add(fd, nullptr, static_cast<uint8_t *>(base), bytes, mapped);
+}
 
+std::shared_ptr<GuestMapping> GuestMapping::from_file(int fd, uint64_t offset, uint64_t bytes,
+                                                      const char **failed) {
+  std::unique_ptr<FilePages> file(FilePages::map(fd, offset, bytes, failed));
+  if (!file) return nullptr;
+  uint8_t *base = file->base();
+  madvise(base, bytes, MADV_DONTDUMP);
+  return add(-1, std::move(file), base, bytes, bytes);
+}
+
+std::shared_ptr<GuestMapping> GuestMapping::add(int fd, std::unique_ptr<FilePages> file, uint8_t *base,
+                                                uint64_t bytes, uint64_t mapped) {
   Registry &r = registry();
   std::lock_guard guard(r.lock);
   std::shared_ptr<GuestMapping> mapping(
-      new GuestMapping(r.next_id++, fd, static_cast<uint8_t *>(base), bytes, mapped));
+      new GuestMapping(r.next_id++, fd, std::move(file), base, bytes, mapped));
   r.mappings[mapping->id] = mapping;
   return mapping;
 }
@@ -120,11 +134,28 @@ std::shared_ptr<GuestMapping> GuestMapping::find(uint32_t id) {
   return found == r.mappings.end() ? nullptr : found->second.lock();
 }
 
-GuestMapping::GuestMapping(uint32_t id, int fd, uint8_t *base, uint64_t bytes, uint64_t mapped)
-    : id(id), base(base), bytes(bytes), fd_(fd), mapped_(mapped) {}
+// Reading a hole of a memfd would fill it, so it is not read; of other memory nobody tells what is in it.
+template <typename Visit>
+bool GuestMapping::visit_pages(uint64_t offset, uint64_t length, Visit visit) const {
+  uint64_t end = offset + length;
+  if (fd_ < 0) return visit(PageRun{base + offset, length, 0});
+  for (uint64_t at = offset; at < end;) {
+    off_t data = lseek(fd_, off_t(at), SEEK_DATA);
+    if (data < 0 || uint64_t(data) >= end) return data >= 0 || errno == ENXIO;
+    off_t hole = lseek(fd_, data, SEEK_HOLE);
+    if (hole < 0) return false;
+    at = std::min(uint64_t(hole), end);
+    if (!visit(PageRun{base + data, at - uint64_t(data), uint64_t(data) - offset})) return false;
+  }
+  return true;
+}
+
+GuestMapping::GuestMapping(uint32_t id, int fd, std::unique_ptr<FilePages> file, uint8_t *base,
+                           uint64_t bytes, uint64_t mapped)
+    : id(id), base(base), bytes(bytes), fd_(fd), file_(std::move(file)), mapped_(mapped) {}
 
 GuestMapping::~GuestMapping() {
-  munmap(base, mapped_);
+  if (!file_) munmap(base, mapped_);
   if (fd_ >= 0) ::close(fd_);
 }
 
@@ -143,7 +174,11 @@ void GuestMemory::init(Napi::Env env, Napi::Object exports) {
   Napi::Function constructor = DefineClass(env, "GuestMemory",
                                            {
                                                StaticMethod<&GuestMemory::attach>("attach"),
+                                               StaticMethod<&GuestMemory::from_file>("fromFile"),
+                                               StaticMethod<&GuestMemory::sum>("sum"),
                                                InstanceAccessor<&GuestMemory::id>("id"),
+                                               InstanceAccessor<&GuestMemory::is_damaged>("isDamaged"),
+                                               InstanceMethod<&GuestMemory::write_pages_to>("writePagesTo"),
                                                InstanceAccessor<&GuestMemory::bytes>("bytes"),
                                                InstanceMethod<&GuestMemory::view>("view"),
                                                InstanceMethod<&GuestMemory::close>("close"),
@@ -167,7 +202,7 @@ GuestMemoryBacking GuestMemory::backing_argument(const Napi::CallbackInfo &info)
   return backing;
 }
 
-// new GuestMemory(bytes, ...); attach() passes the mapping itself as an external value, which JavaScript
+// new GuestMemory(bytes, ...); wrap() passes the mapping itself as an external value, which JavaScript
 // cannot make.
 GuestMemory::GuestMemory(const Napi::CallbackInfo &info) : Napi::ObjectWrap<GuestMemory>(info) {
   Napi::Env env = info.Env();
@@ -196,8 +231,25 @@ Napi::Value GuestMemory::attach(const Napi::CallbackInfo &info) {
   uint32_t id = uint32_t(integer_argument(info, 0, "id", UINT32_MAX));
   std::shared_ptr<GuestMapping> mapping = GuestMapping::find(id);
   if (!mapping) throw_code(env, "ENOENT", "guest memory " + std::to_string(id) + " is not open");
+  return wrap(env, mapping);
+}
+
+Napi::Value GuestMemory::wrap(Napi::Env env, std::shared_ptr<GuestMapping> mapping) {
   auto external = Napi::External<std::shared_ptr<GuestMapping>>::New(env, &mapping);
   return env.GetInstanceData<AddonData>()->guest_memory.New({external});
+}
+
+Napi::Value GuestMemory::from_file(const Napi::CallbackInfo &info) {
+  Napi::Env env = info.Env();
+  int fd = int(integer_argument(info, 0, "fd", INT32_MAX));
+  uint64_t offset = integer_argument(info, 1, "offset", INT64_MAX);
+  uint64_t bytes = integer_argument(info, 2, "bytes", GuestMapping::kMaxBytes);
+  if (bytes == 0 || (bytes | offset) % GuestMapping::kPageBytes != 0)
+    throw_argument(env, "offset and bytes must be multiples of 4096, and bytes not 0");
+  const char *failed = nullptr;
+  auto mapping = GuestMapping::from_file(fd, offset, bytes, &failed);
+  if (!mapping) throw_errno(env, errno, failed);
+  return wrap(env, mapping);
 }
 
 std::shared_ptr<GuestMapping> GuestMemory::mapping_of(Napi::Env env, Napi::Value value) {
@@ -234,6 +286,37 @@ Napi::Value GuestMemory::view(const Napi::CallbackInfo &info) {
       [](Napi::BasicEnv, void *, std::shared_ptr<GuestMapping> *hint) { delete hint; }, reference);
   views_.push_back(Napi::Weak(view));
   return view;
+}
+
+Napi::Value GuestMemory::is_damaged(const Napi::CallbackInfo &info) {
+  return Napi::Boolean::New(info.Env(), open(info.Env()).is_damaged());
+}
+
+Napi::Value GuestMemory::write_pages_to(const Napi::CallbackInfo &info) {
+  Napi::Env env = info.Env();
+  GuestMapping &mapping = open(env);
+  int fd = int(integer_argument(info, 0, "fd", INT32_MAX));
+  uint64_t position = integer_argument(info, 1, "position", INT64_MAX);
+  uint64_t offset = integer_argument(info, 2, "offset", mapping.bytes);
+  uint64_t length = integer_argument(info, 3, "length", mapping.bytes - offset);
+  if ((offset | length) % GuestMapping::kPageBytes != 0)
+    throw_argument(env, "offset and length must be multiples of 4096");
+  uint32_t sum = 0;
+  bool done = mapping.visit_pages(offset, length, [&](const PageRun &run) {
+    sum = sum_pages(sum, run);
+    return write_pages(run, fd, position);
+  });
+  if (!done) throw_errno(env, errno, "pwrite");
+  return Napi::Number::New(env, sum);
+}
+
+Napi::Value GuestMemory::sum(const Napi::CallbackInfo &info) {
+  Napi::Env env = info.Env();
+  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array ||
+      info[0].As<Napi::TypedArray>().ByteLength() % GuestMapping::kPageBytes != 0)
+    throw_argument(env, "bytes must be a Uint8Array of whole pages");
+  auto bytes = info[0].As<Napi::Uint8Array>();
+  return Napi::Number::New(env, sum_pages(0, PageRun{bytes.Data(), bytes.ByteLength(), 0}));
 }
 
 // Views become empty: a guest's memory is the host's again at once, and not when the collector next looks.

@@ -6,6 +6,9 @@
 #include <napi.h>
 #include <vector>
 
+#include "file_pages.h"
+#include "memory_pages.h"
+
 // How the host provides it. All of it is of one kind.
 struct GuestMemoryBacking {
   uint8_t page_shift = 12;  // 21 or 30: pages of that size that the host has set aside, or none at all
@@ -23,6 +26,9 @@ public:
   // Returns nullptr with errno set, and the failed call's name in *failed.
   static std::shared_ptr<GuestMapping> create(uint64_t bytes, const GuestMemoryBacking &backing,
                                               const char **failed);
+  // A saved guest's: each page comes from the file when it is first touched.
+  static std::shared_ptr<GuestMapping> from_file(int fd, uint64_t offset, uint64_t bytes,
+                                                 const char **failed);
   // The mapping of an open handle, or nullptr.
   static std::shared_ptr<GuestMapping> find(uint32_t id);
 
@@ -34,14 +40,24 @@ public:
   void add_handle();
   void drop_handle();
 
+  // Calls visit(PageRun) for the parts of [offset, offset + length) that may hold something else than zeros,
+  // as long as it returns true. One thread at a time.
+  template <typename Visit> bool visit_pages(uint64_t offset, uint64_t length, Visit visit) const;
+  // The file behind it broke: the guest has lost memory.
+  bool is_damaged() const { return file_ && file_->is_damaged(); }
+
   const uint32_t id;
   uint8_t *const base;
   const uint64_t bytes;
 
 private:
-  GuestMapping(uint32_t id, int fd, uint8_t *base, uint64_t bytes, uint64_t mapped);
+  GuestMapping(uint32_t id, int fd, std::unique_ptr<FilePages> file, uint8_t *base, uint64_t bytes,
+               uint64_t mapped);
+  static std::shared_ptr<GuestMapping> add(int fd, std::unique_ptr<FilePages> file, uint8_t *base,
+                                           uint64_t bytes, uint64_t mapped);
 
-  const int fd_;          // -1: private memory
+  const int fd_; // -1: private memory
+  const std::unique_ptr<FilePages> file_;
   const uint64_t mapped_; // whole pages of whatever size; nobody sees what is beyond `bytes`
   uint32_t handles_ = 0;  // under the registry's lock
 };
@@ -59,9 +75,14 @@ private:
   static constexpr uint64_t kMaxViewBytes = 1ull << 30;
 
   static Napi::Value attach(const Napi::CallbackInfo &info);
+  static Napi::Value from_file(const Napi::CallbackInfo &info);
+  static Napi::Value wrap(Napi::Env env, std::shared_ptr<GuestMapping> mapping);
   static GuestMemoryBacking backing_argument(const Napi::CallbackInfo &info);
   Napi::Value id(const Napi::CallbackInfo &info);
   Napi::Value bytes(const Napi::CallbackInfo &info);
+  Napi::Value is_damaged(const Napi::CallbackInfo &info);
+  Napi::Value write_pages_to(const Napi::CallbackInfo &info);
+  static Napi::Value sum(const Napi::CallbackInfo &info);
   Napi::Value view(const Napi::CallbackInfo &info);
   void close(const Napi::CallbackInfo &info);
 

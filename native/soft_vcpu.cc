@@ -37,6 +37,8 @@ void SoftVcpu::init(Napi::Env env, Napi::Object exports) {
                                                InstanceMethod<&SoftVcpu::set_slice>("setSlice"),
                                                InstanceMethod<&SoftVcpu::get_state>("getState"),
                                                InstanceMethod<&SoftVcpu::set_state>("setState"),
+                                               InstanceMethod<&SoftVcpu::get_fpu>("getFpu"),
+                                               InstanceMethod<&SoftVcpu::set_fpu>("setFpu"),
                                                InstanceMethod<&SoftVcpu::set_cpuid>("setCpuid"),
                                                InstanceMethod<&SoftVcpu::set_breakpoints>("setBreakpoints"),
                                                InstanceMethod<&SoftVcpu::invalidate>("invalidate"),
@@ -207,6 +209,22 @@ void SoftVcpu::set_state(const Napi::CallbackInfo &info) {
   softcpu_get_state(cpu_, &state);
   cpu_state_from_words(state, info[0].As<Napi::BigUint64Array>().Data());
   if (!softcpu_set_state(cpu_, &state)) throw_code(env, "EINVAL", "no CPU accepts this state");
+}
+
+Napi::Value SoftVcpu::get_fpu(const Napi::CallbackInfo &info) {
+  require_open(info.Env());
+  auto bytes = Napi::Uint8Array::New(info.Env(), SOFTCPU_FPU_BYTES);
+  softcpu_get_fpu(cpu_, bytes.Data());
+  return bytes;
+}
+
+void SoftVcpu::set_fpu(const Napi::CallbackInfo &info) {
+  Napi::Env env = info.Env();
+  require_open(env);
+  if (!info[0].IsTypedArray() || info[0].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array ||
+      info[0].As<Napi::TypedArray>().ElementLength() != SOFTCPU_FPU_BYTES)
+    throw_argument(env, "state must be a Uint8Array of " + std::to_string(SOFTCPU_FPU_BYTES) + " bytes");
+  softcpu_set_fpu(cpu_, info[0].As<Napi::Uint8Array>().Data());
 }
 
 void SoftVcpu::set_cpuid(const Napi::CallbackInfo &info) {

@@ -43,6 +43,8 @@ private:
   void set_slice(const Napi::CallbackInfo &info);
   Napi::Value get_state(const Napi::CallbackInfo &info);
   void set_state(const Napi::CallbackInfo &info);
+  Napi::Value get_fpu(const Napi::CallbackInfo &info);
+  void set_fpu(const Napi::CallbackInfo &info);
   void set_cpuid(const Napi::CallbackInfo &info);
   void set_breakpoints(const Napi::CallbackInfo &info);
   void invalidate(const Napi::CallbackInfo &info);

@@ -6,3 +6,4 @@ export { type CrashReport, formatCrash } from './xenner/domain/crash.js';
 export { createDomain, Domain, type DomainEnd } from './xenner/domain/domain.js';
 export type { DomainStats } from './xenner/domain/exit-counts.js';
 export type { EndReason } from './xenner/domain/messages.js';
+export { type RestoreOptions, restoreDomain } from './xenner/save/restore.js';

@@ -58,6 +58,7 @@ void vcpu_sleep(struct vcpu_area *v) {
       timers_changed(v);
       __asm__ volatile("sti; hlt; cli" ::: "memory");
       if (unlikely(v->debug)) debug_asleep(v);
+      if (unlikely(v->rest)) exit_to_hypervisor(v, MONITOR_EXIT_REST);
     } while (!may_wake_up(v));
     runstate_change(v, RUNSTATE_running);
     show_runstate(v);

@@ -266,6 +266,7 @@ void trap_entry(struct regs *r) {
   if (likely(!v->ptwr.active)) deliver_events(v, r);
   apply_pending(v);
   if (unlikely(v->debug)) debug_leave(v, r);
+  if (unlikely(v->rest)) exit_to_hypervisor(v, MONITOR_EXIT_REST);
 }
 
 extern char iretq_to_guest[];

@@ -80,6 +80,8 @@ typedef long s64;
 #define MONITOR_EXIT_DEBUG_TRAP                                                                              \
   10 /* a #DB; hypercall[0] = DR6, in the answer what of it is the guest's; result 0: nothing is */
 
+#define MONITOR_EXIT_REST 11 /* vcpu_area.rest; nothing of the monitor's is half done */
+
 #define LDT_UNMAP 0xfffffffffffffffful
 
 /* vcpu_area.crash_reason */
@@ -215,6 +217,7 @@ struct vcpu_area {
   u64 iobitmap; /* PHYSDEVOP_set_iobitmap: a guest linear address */
   u64 iobitmap_ports;
   u64 ldt_mapped; /* pages of the LDT that have been mapped since it was set */
+  u64 rest;       /* leave by MONITOR_EXIT_REST on the way back to the guest */
   struct runstate runstate;
   u64 runstate_area; /* the guest's copy of that: a linear address; 0: none */
   u64 polling;       /* sleeps in SCHEDOP_poll */

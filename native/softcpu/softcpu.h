@@ -117,12 +117,18 @@ typedef struct softcpu_state {
 } softcpu_state;
 
 /* Everything but FPU and SSE registers, which are in their reset state after
- * create, and pending vectors. */
+ * create (softcpu_get_fpu), and pending vectors. */
 void softcpu_get_state(softcpu *cpu, softcpu_state *state);
 /* False, and nothing changed: values that no CPU accepts (long mode without
  * paging, reserved bits of EFER...). Flushes the TLB. Ends an interrupt shadow.
  */
 bool softcpu_set_state(softcpu *cpu, const softcpu_state *state);
+
+/* FPU and SSE registers, as FXSAVE lays them out in 64-bit mode. Any bytes may be set: bits that the CPU has
+ * not are dropped. */
+enum { SOFTCPU_FPU_BYTES = 512 };
+void softcpu_get_fpu(softcpu *cpu, uint8_t *bytes);
+void softcpu_set_fpu(softcpu *cpu, const uint8_t *bytes);
 
 /* The live general registers, in the order of softcpu_state, for use between
  * runs; valid as long as the CPU.

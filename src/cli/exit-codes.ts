@@ -22,4 +22,5 @@ export const EXIT_OF_END: Readonly<Record<EndReason, number>> = {
   watchdog: EXIT.guestWatchdog,
   soft_reset: EXIT.guestReboot,
   destroyed: EXIT.ok,
+  saved: EXIT.ok,
 };

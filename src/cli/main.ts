@@ -5,6 +5,7 @@ import { EXIT } from './exit-codes.js';
 
 const SUBCOMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./run.js')).runCommand(),
+  restore: async () => (await import('./restore.js')).restoreCommand(),
   inspect: async () => (await import('./inspect.js')).inspectCommand(),
   host: async () => (await import('./host.js')).hostCommand(),
 };

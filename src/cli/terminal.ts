@@ -5,6 +5,8 @@ import type { Domain } from '../xenner/domain/domain.js';
 
 /** Ctrl-], as telnet, virsh and xl use it. */
 const ESCAPE = 0x1d;
+/** Typed before there is a guest. */
+const MAX_EARLY_BYTES = 64 * 1024;
 
 export interface TerminalOptions {
   /** A copy of all output. */
@@ -55,10 +57,16 @@ export function openTerminal(options: TerminalOptions): Terminal {
   const raw = stdin.isTTY === true;
   let domain: Domain | undefined;
   let closed = false;
+  let early = Buffer.alloc(0);
+  const type = (typed: Buffer): boolean => {
+    if (domain !== undefined) return domain.writeConsole(typed);
+    early = Buffer.concat([early, typed]);
+    return early.length < MAX_EARLY_BYTES;
+  };
   const input = (data: Buffer) => {
     const end = raw ? data.indexOf(ESCAPE) : -1;
     const typed = end < 0 ? data : data.subarray(0, end);
-    if (typed.length > 0 && domain?.writeConsole(typed) === false) stdin.pause();
+    if (typed.length > 0 && !type(typed)) stdin.pause();
     if (end >= 0) options.leave();
   };
   const gone = (error: NodeJS.ErrnoException) => {
@@ -75,6 +83,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
     attach(attached) {
       domain = attached;
       domain.on('consoleDrained', () => stdin.resume());
+      if (early.length > 0 && domain.writeConsole(early)) stdin.resume();
       domain.on('console', (chunk) => {
         if (!stdout.write(chunk)) attached.pauseConsole();
         try {

@@ -11,6 +11,13 @@ export interface NativeGuestMemory {
   readonly bytes: number;
   /** A view of [offset, offset + length), at most 1 GiB. Empty once this object is closed. */
   view(offset: number, length: number): ArrayBuffer;
+  /** The file that it came from was truncated, or cannot be read: what could not be had are zeros. */
+  readonly isDamaged: boolean;
+  /**
+   * Writes the pages of [offset, offset + length) that are not all zeros to a file, in which that piece begins at `position`;
+   * the others are left alone. Returns their sum.
+   */
+  writePagesTo(fd: number, position: number, offset: number, length: number): number;
   close(): void;
 }
 
@@ -41,6 +48,9 @@ export interface NativeSoftVcpu {
   /** Whole architectural state, in the order of cpu-state.ts. */
   getState(): BigUint64Array;
   setState(state: BigUint64Array): void;
+  /** FPU and SSE registers: see Vcpu.getFpu. */
+  getFpu(): Uint8Array;
+  setFpu(state: Uint8Array): void;
   /** CPUID answers: 6 words an entry: function, index (0xffffffff: any), eax, ebx, ecx, edx. Absent: zeros. */
   setCpuid(entries: Uint32Array): void;
   /** A debugger's, by linear address; at most 1024. They raise #DB outside of ring 0, with bit 12 of DR6 set. */
@@ -77,6 +87,10 @@ export interface Addon extends KvmAddon {
     ): NativeGuestMemory;
     /** Another thread's handle on the same memory. Throws ENOENT for an unknown or closed id. */
     attach(id: number): NativeGuestMemory;
+    /** Pages come from the file when they are first touched; what is written stays here. The descriptor is duplicated. */
+    fromFile(fd: number, offset: number, bytes: number): NativeGuestMemory;
+    /** Of whole pages: what writePagesTo() returned for the same ones. */
+    sum(bytes: Uint8Array): number;
   };
   /** Absent when the addon was built without the soft CPU. */
   SoftVcpu?: {

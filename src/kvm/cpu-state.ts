@@ -38,10 +38,13 @@ const REST = ['dr0', 'dr1', 'dr2', 'dr3', 'dr6', 'dr7', 'xcr0', 'pat', 'tscOffse
 
 type Scalar = (typeof GENERAL | typeof CONTROL | typeof REST)[number];
 
-/** FPU and SSE registers are not in it: a new vCPU has their reset state. */
+/** FPU and SSE registers are not in it: a new vCPU has their reset state, and Vcpu.setFpu others. */
 export type CpuState = Record<Scalar, bigint> &
   Record<(typeof SEGMENTS)[number], Segment> &
   Record<(typeof TABLES)[number], TableRegister>;
+
+/** Of Vcpu.getFpu and setFpu. */
+export const FPU_STATE_BYTES = 512;
 
 /** 16 general registers, rip, rflags; control and MSRs; 4 words a segment; 2 a table; the rest. */
 export const CPU_STATE_WORDS =

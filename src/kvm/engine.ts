@@ -94,6 +94,10 @@ export interface Vcpu {
   getState(): CpuState;
   /** Throws an Error with code EINVAL for what no CPU accepts. */
   setState(state: CpuState): void;
+  /** FPU and SSE registers, as FXSAVE lays them out in 64-bit mode: FPU_STATE_BYTES. Of a vCPU that does not run. */
+  getFpu(): Uint8Array;
+  /** Any bytes will do. */
+  setFpu(state: Uint8Array): void;
   setCpuid(entries: readonly CpuidEntry[]): void;
 }
 

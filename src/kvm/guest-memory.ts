@@ -77,6 +77,14 @@ export class GuestMemory {
     return new GuestMemory(allocateGuestMemory(bytes, options));
   }
 
+  /**
+   * What writePagesTo() wrote, at `offset` of the file: pages are read when they are first touched, and what is written to them
+   * stays here. The file may be closed, and must not change.
+   */
+  static fromFile(fd: number, offset: number, bytes: number): GuestMemory {
+    return new GuestMemory(loadAddon().GuestMemory.fromFile(fd, offset, bytes));
+  }
+
   /** The memory that another thread opened under this id. */
   static attach(id: number): GuestMemory {
     return new GuestMemory(loadAddon().GuestMemory.attach(id));
@@ -89,6 +97,20 @@ export class GuestMemory {
   /** In bytes; 0 once closed. */
   get size(): number {
     return this.#size;
+  }
+
+  /** The file that it came from has been truncated since, or cannot be read: the guest has zeros instead. */
+  get isDamaged(): boolean {
+    return this.native.isDamaged;
+  }
+
+  /**
+   * Writes a piece's pages that are not all zeros to a file, where the piece begins at `position`, and leaves the others alone.
+   * Returns a sum over them: see sumOfPages. Throws the errors of pwrite.
+   */
+  writePagesTo(fd: number, position: number, address: Gpa, length: number): number {
+    this.#check('writePagesTo', address, length);
+    return this.native.writePagesTo(fd, position, address, length);
   }
 
   /** Whether [address, address + length) is inside. To be asked for every address that a guest gave. */
@@ -269,4 +291,9 @@ export class GuestMemory {
       at += size;
     }
   }
+}
+
+/** CRC-32 over the pages that are not all zeros, each with its number before it: what writePagesTo() returned for them. */
+export function sumOfPages(bytes: Uint8Array): number {
+  return loadAddon().GuestMemory.sum(bytes);
 }

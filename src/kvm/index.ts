@@ -2,9 +2,11 @@
 export type { NativeKvmProbe as KvmProbe } from './addon.js';
 export { chooseEngine, type EngineChoice, type EngineWish, probeKvm } from './choose-engine.js';
 export {
+  CPU_STATE_WORDS,
   type CpuState,
   decodeCpuState,
   encodeCpuState,
+  FPU_STATE_BYTES,
   type Segment,
   type TableRegister,
 } from './cpu-state.js';
@@ -21,7 +23,7 @@ export {
   type Vcpu,
   type VcpuExit,
 } from './engine.js';
-export { type Gpa, GuestMemory, GuestMemoryError, gpa } from './guest-memory.js';
+export { type Gpa, GuestMemory, GuestMemoryError, gpa, sumOfPages } from './guest-memory.js';
 export type { GuestMemoryOptions } from './guest-memory-backing.js';
 export { type ClockSample, clockSample } from './host-clock.js';
 export { type HostMemory, type HugepagePool, hostMemory } from './host-memory.js';

@@ -18,7 +18,7 @@ import {
   type VcpuExit,
 } from './engine.js';
 import type { Gpa } from './guest-memory.js';
-import { getCpuState, setCpuState } from './kvm-state.js';
+import { fpuOf, fxsaveOf, getCpuState, setCpuState } from './kvm-state.js';
 import { KVM_CAP_SPLIT_IRQCHIP } from './uapi/caps.js';
 import { KVM_EXITS } from './uapi/exits.js';
 import { KVM_CPUID_FLAG_SIGNIFCANT_INDEX } from './uapi/vcpu.js';
@@ -229,6 +229,14 @@ class KvmEngineVcpu implements Vcpu {
         ? []
         : [{ index: MSR_X2APIC_LVTT, data: BigInt(LVTT_TSC_DEADLINE | this.timerVector) }]),
     ]);
+  }
+
+  getFpu(): Uint8Array {
+    return fxsaveOf(this.kvm.getFpu());
+  }
+
+  setFpu(state: Uint8Array): void {
+    this.kvm.setFpu(fpuOf(state));
   }
 
   setCpuid(entries: readonly CpuidEntry[]): void {

@@ -1,7 +1,9 @@
 /** A vCPU's state in KVM's structures. */
+import { array, bytes, cstruct, type Decoded, pad, u8, u16, u32, u64 } from '../base/layout.js';
 import type { KvmVcpu } from './api/vcpu.js';
 import type { CpuState, Segment, TableRegister } from './cpu-state.js';
-import type { KvmDtable, KvmRegs, KvmSegment, KvmSregs } from './uapi/regs.js';
+import { FPU_STATE_BYTES } from './cpu-state.js';
+import type { KvmDtable, KvmFpu, KvmRegs, KvmSegment, KvmSregs } from './uapi/regs.js';
 
 const MSR = {
   star: 0xc0000081,
@@ -107,4 +109,31 @@ export function getCpuState(vcpu: KvmVcpu): CpuState {
     xcr0: 1n,
     tscOffset: vcpu.getTscOffset(),
   };
+}
+
+/** FXSAVE in 64-bit mode (Intel SDM vol. 1, table 10-2). struct kvm_fpu has the same members in another order. */
+const fxsave = cstruct('fxsave', 'Intel SDM', FPU_STATE_BYTES, {
+  fcw: u16,
+  fsw: u16,
+  ftwx: u8,
+  pad1: pad(1),
+  last_opcode: u16,
+  last_ip: u64,
+  last_dp: u64,
+  mxcsr: u32,
+  mxcsr_mask: u32,
+  fpr: array(bytes(16), 8),
+  xmm: array(bytes(16), 16),
+  pad2: pad(96),
+});
+/** Bits of MXCSR that every CPU with SSE2 has; KVM refuses others. */
+const MXCSR_DEFINED = 0xffff;
+
+export function fxsaveOf(fpu: KvmFpu): Uint8Array {
+  return fxsave.create({ ...fpu, mxcsr_mask: MXCSR_DEFINED });
+}
+
+export function fpuOf(state: Uint8Array): Omit<Decoded<typeof fxsave>, 'mxcsr_mask'> {
+  const { mxcsr_mask: _, ...fpu } = fxsave.decode(state);
+  return { ...fpu, mxcsr: fpu.mxcsr & MXCSR_DEFINED };
 }

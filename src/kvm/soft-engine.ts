@@ -180,6 +180,14 @@ class SoftEngineVcpu implements Vcpu {
     this.native.setState(encodeCpuState(state));
   }
 
+  getFpu(): Uint8Array {
+    return this.native.getFpu();
+  }
+
+  setFpu(state: Uint8Array): void {
+    this.native.setFpu(state);
+  }
+
   setCpuid(entries: readonly CpuidEntry[]): void {
     this.native.setCpuid(encodeCpuid(entries));
   }

@@ -5,49 +5,31 @@
  * The host plays domain 0: back ends hold the other end of a port. A port that the host made (console, store) keeps its
  * host end when the guest closes it, as a daemon's does, and the guest may bind to that end again.
  */
-import { MAX_VCPUS } from '../base/limits.js';
 import { EEXIST, EINVAL, ENOENT, ENOSPC, EPERM, ESRCH } from './abi/errno.js';
 import {
-  EVTCHN_2L_NR_CHANNELS,
   EVTCHNSTAT_closed,
   EVTCHNSTAT_interdomain,
   EVTCHNSTAT_ipi,
   EVTCHNSTAT_unbound,
   EVTCHNSTAT_virq,
 } from './abi/event-channel.js';
-import { DOMID_SELF, NR_VIRQS, VIRQ_DEBUG, VIRQ_TIMER, VIRQ_XENOPROF, VIRQ_XENPMU } from './abi/xen.js';
+import { DOMID_SELF, NR_VIRQS, VIRQ_TIMER } from './abi/xen.js';
 import { EventBits, type EventHost, type EventVcpu } from './event-bits.js';
+import {
+  type Channel,
+  EVTCHNS_PER_BUCKET,
+  EventTable,
+  type HostEnd,
+  isGlobalVirq,
+  type Notify,
+} from './event-table.js';
+import type { Json, Saved } from './save/saved.js';
 
 /** The back ends' domain. */
 export const HOST_DOMID = 0;
 
-/**
- * Ports come into being 64 at a time: EVTCHNS_PER_BUCKET is a page of `struct evtchn`, 64 bytes each. A port beyond
- * those is -EINVAL where a free one is "closed".
- */
-const EVTCHNS_PER_BUCKET = 64;
 /** d->nr_pirqs of a domU: extra_domU_irqs (32) above an I/O APIC of 24 pins. None is ever granted. */
 const NR_PIRQS = 24 + 32;
-
-/** Called with the guest's port, which a new binding may have changed. */
-export type Notify = (port: number) => void;
-
-/** The host's end of an interdomain channel. */
-interface HostEnd {
-  readonly hostPort: number;
-  readonly notify: Notify;
-  /** Made by the host: outlives the guest's end. */
-  readonly permanent: boolean;
-  /** The guest's end, or 0: unbound. */
-  port: number;
-}
-
-/** `vcpu` is notify_vcpu_id. A port without a Channel is free. */
-type Channel =
-  | { readonly state: typeof EVTCHNSTAT_unbound; vcpu: EventVcpu; readonly remoteDomid: number }
-  | { readonly state: typeof EVTCHNSTAT_interdomain; vcpu: EventVcpu; readonly remote: number | HostEnd }
-  | { readonly state: typeof EVTCHNSTAT_virq; vcpu: EventVcpu; readonly virq: number }
-  | { readonly state: typeof EVTCHNSTAT_ipi; vcpu: EventVcpu };
 
 /** struct evtchn_status without what was asked; `u` as the union has it. */
 export interface EventStatus {
@@ -64,12 +46,7 @@ export interface EventStatus {
 export class EventChannels {
   readonly #host: EventHost & { readonly domid: number };
   readonly #bits: EventBits;
-  readonly #channels: Array<Channel | undefined> = new Array(EVTCHN_2L_NR_CHANNELS).fill(undefined);
-  #validPorts = EVTCHNS_PER_BUCKET;
-  /** virq_to_evtchn: [vCPU][virq]; 0 is none. */
-  readonly #virqPorts = Array.from({ length: MAX_VCPUS }, () => new Uint16Array(NR_VIRQS));
-  /** By host port. */
-  readonly #hostEnds = new Map<number, HostEnd>();
+  readonly #table = new EventTable();
 
   constructor(host: EventHost & { readonly domid: number }) {
     this.#host = host;
@@ -94,7 +71,7 @@ export class EventChannels {
     if (virq >= NR_VIRQS || (isGlobalVirq(virq) && vcpuId !== 0)) return -EINVAL;
     const vcpu = this.#host.vcpus[vcpuId];
     if (vcpu === undefined) return -ENOENT;
-    const ports = this.#virqPorts[vcpuId]!;
+    const ports = this.#table.virqPorts[vcpuId]!;
     if (ports[virq] !== 0) return -EEXIST;
     const port = this.#bind({ state: EVTCHNSTAT_virq, vcpu, virq });
     if (port > 0) this.#setVirqPort(vcpuId, virq, port);
@@ -114,7 +91,7 @@ export class EventChannels {
   bindVcpu(port: number, vcpuId: number): number {
     const vcpu = this.#host.vcpus[vcpuId];
     if (vcpu === undefined) return -ENOENT;
-    const channel = this.#channels[port];
+    const channel = this.#table.channels[port];
     if (channel === undefined || channel.state === EVTCHNSTAT_ipi) return -EINVAL;
     if (channel.state === EVTCHNSTAT_virq && !isGlobalVirq(channel.virq)) return -EINVAL;
     channel.vcpu = vcpu;
@@ -122,22 +99,22 @@ export class EventChannels {
   }
 
   close(port: number): number {
-    const channel = this.#channels[port];
+    const channel = this.#table.channels[port];
     if (channel === undefined) return -EINVAL;
     if (channel.state === EVTCHNSTAT_virq) {
-      this.#virqPorts.forEach((ports, vcpuId) => {
+      this.#table.virqPorts.forEach((ports, vcpuId) => {
         if (ports[channel.virq] === port) this.#setVirqPort(vcpuId, channel.virq, 0);
       });
     } else if (channel.state === EVTCHNSTAT_interdomain) {
       this.#leave(channel.remote);
     }
-    this.#channels[port] = undefined;
+    this.#table.channels[port] = undefined;
     this.#bits.clearPending(port);
     return 0;
   }
 
   send(port: number): number {
-    const channel = this.#channels[port];
+    const channel = this.#table.channels[port];
     switch (channel?.state) {
       case EVTCHNSTAT_interdomain:
         if (typeof channel.remote === 'number') this.#raise(channel.remote);
@@ -156,8 +133,8 @@ export class EventChannels {
   status(dom: number, port: number): EventStatus | number {
     const error = this.#checkTarget(dom);
     if (error !== 0) return error;
-    if (port >= this.#validPorts) return -EINVAL;
-    const channel = this.#channels[port];
+    if (port >= this.#table.validPorts) return -EINVAL;
+    const channel = this.#table.channels[port];
     if (channel === undefined) return { status: EVTCHNSTAT_closed, vcpu: 0, u: {} };
     const answer = { status: channel.state, vcpu: channel.vcpu.id };
     switch (channel.state) {
@@ -173,8 +150,8 @@ export class EventChannels {
   }
 
   unmask(port: number): number {
-    if (port >= this.#validPorts) return -EINVAL;
-    const channel = this.#channels[port];
+    if (port >= this.#table.validPorts) return -EINVAL;
+    const channel = this.#table.channels[port];
     if (channel !== undefined) this.#bits.unmask(port, channel.vcpu);
     return 0;
   }
@@ -182,7 +159,7 @@ export class EventChannels {
   reset(dom: number): number {
     const error = this.#checkTarget(dom);
     if (error !== 0) return error;
-    for (let port = 1; port < this.#validPorts; port++) this.close(port);
+    for (let port = 1; port < this.#table.validPorts; port++) this.close(port);
     return 0;
   }
 
@@ -190,7 +167,7 @@ export class EventChannels {
 
   /** A virtual interrupt; a global one goes to vCPU 0's binding. Nothing happens while it is not bound. */
   sendVirq(vcpuId: number, virq: number): void {
-    const port = this.#virqPorts[isGlobalVirq(virq) ? 0 : vcpuId]![virq]!;
+    const port = this.#table.virqPorts[isGlobalVirq(virq) ? 0 : vcpuId]![virq]!;
     if (port !== 0) this.#raise(port);
   }
 
@@ -200,12 +177,12 @@ export class EventChannels {
 
   /** For SCHEDOP_poll. A free port is never pending, whatever its bit says (evtchn_usable). */
   isPending(port: number): boolean {
-    return this.#channels[port] !== undefined && this.#bits.isPending(port);
+    return this.#table.channels[port] !== undefined && this.#bits.isPending(port);
   }
 
   /** SCHEDOP_poll refuses other ports with -EINVAL. */
   isValidPort(port: number): boolean {
-    return port < this.#validPorts;
+    return port < this.#table.validPorts;
   }
 
   /* For back ends: calls that need the vCPU thread */
@@ -218,7 +195,7 @@ export class EventChannels {
     const end = this.#makeHostEnd(notify, true);
     const port = this.#bind(this.#toHost(end));
     if (port > 0) end.port = port;
-    else this.#hostEnds.delete(end.hostPort);
+    else this.#table.hostEnds.delete(end.hostPort);
     return port;
   }
 
@@ -228,26 +205,39 @@ export class EventChannels {
    * @returns 0 or -EINVAL
    */
   connectHostPort(port: number, notify: Notify): number {
-    const channel = this.#channels[port];
+    const channel = this.#table.channels[port];
     if (channel?.state !== EVTCHNSTAT_unbound || channel.remoteDomid !== HOST_DOMID) return -EINVAL;
     const end = this.#makeHostEnd(notify, false);
     end.port = port;
-    this.#channels[port] = { ...this.#toHost(end), vcpu: channel.vcpu };
+    this.#table.channels[port] = { ...this.#toHost(end), vcpu: channel.vcpu };
     return 0;
   }
 
   /** The host closes its end of the guest's `port`, which becomes unbound. Nothing happens if the guest was first. */
   closeHostPort(port: number): void {
-    const channel = this.#channels[port];
+    const channel = this.#table.channels[port];
     if (channel?.state !== EVTCHNSTAT_interdomain || typeof channel.remote === 'number') return;
-    this.#hostEnds.delete(channel.remote.hostPort);
-    this.#channels[port] = { state: EVTCHNSTAT_unbound, vcpu: channel.vcpu, remoteDomid: HOST_DOMID };
+    this.#table.hostEnds.delete(channel.remote.hostPort);
+    this.#table.channels[port] = { state: EVTCHNSTAT_unbound, vcpu: channel.vcpu, remoteDomid: HOST_DOMID };
   }
 
   /** The host notifies the guest. Nothing happens on a port that the guest closed or took for something else. */
   setPending(port: number): void {
-    const channel = this.#channels[port];
+    const channel = this.#table.channels[port];
     if (channel?.state === EVTCHNSTAT_interdomain && typeof channel.remote !== 'number') this.#raise(port);
+  }
+
+  /* For a save file */
+
+  save(): Json {
+    return this.#table.save();
+  }
+
+  /** Of a domain that was just made: its back ends' ports are bound, and no others. @throws XennerError ESAVE_DAMAGED */
+  restore(saved: Saved): void {
+    this.#table.channels.fill(undefined);
+    this.#table.restore(saved, this.#host.vcpus);
+    for (const { id } of this.#host.vcpus) this.#host.timerPort(id, this.#table.virqPorts[id]![VIRQ_TIMER]!);
   }
 
   get #vcpu0(): EventVcpu {
@@ -266,34 +256,34 @@ export class EventChannels {
 
   /** Puts a channel on the lowest free port, as get_free_port does. Port 0 is ECS_RESERVED. */
   #bind(channel: Channel): number {
-    const port = this.#channels.indexOf(undefined, 1);
+    const port = this.#table.channels.indexOf(undefined, 1);
     if (port < 0) return -ENOSPC;
-    while (port >= this.#validPorts) this.#validPorts += EVTCHNS_PER_BUCKET;
-    this.#channels[port] = channel;
+    while (port >= this.#table.validPorts) this.#table.validPorts += EVTCHNS_PER_BUCKET;
+    this.#table.channels[port] = channel;
     return port;
   }
 
   #setVirqPort(vcpuId: number, virq: number, port: number): void {
-    this.#virqPorts[vcpuId]![virq] = port;
+    this.#table.virqPorts[vcpuId]![virq] = port;
     if (virq === VIRQ_TIMER) this.#host.timerPort(vcpuId, port);
   }
 
   #bindLoopback(remotePort: number): number {
-    const remote = this.#channels[remotePort];
+    const remote = this.#table.channels[remotePort];
     const channel: Channel = { state: EVTCHNSTAT_interdomain, vcpu: this.#vcpu0, remote: remotePort };
     const port = this.#bind(channel);
     if (port < 0) return port;
     if (remote?.state !== EVTCHNSTAT_unbound || remote.remoteDomid !== this.#host.domid) {
-      this.#channels[port] = undefined;
+      this.#table.channels[port] = undefined;
       return -EINVAL;
     }
-    this.#channels[remotePort] = { state: EVTCHNSTAT_interdomain, vcpu: remote.vcpu, remote: port };
+    this.#table.channels[remotePort] = { state: EVTCHNSTAT_interdomain, vcpu: remote.vcpu, remote: port };
     this.#raise(port);
     return port;
   }
 
   #bindToHost(hostPort: number): number {
-    const end = this.#hostEnds.get(hostPort);
+    const end = this.#table.hostEnds.get(hostPort);
     if (end === undefined || end.port !== 0) return -EINVAL;
     const port = this.#bind(this.#toHost(end));
     if (port < 0) return port;
@@ -308,21 +298,21 @@ export class EventChannels {
 
   #makeHostEnd(notify: Notify, permanent: boolean): HostEnd {
     let hostPort = 1;
-    while (this.#hostEnds.has(hostPort)) hostPort++;
+    while (this.#table.hostEnds.has(hostPort)) hostPort++;
     const end = { hostPort, notify, permanent, port: 0 };
-    this.#hostEnds.set(hostPort, end);
+    this.#table.hostEnds.set(hostPort, end);
     return end;
   }
 
   /** This end of an interdomain channel is gone: the other one waits for it again. */
   #leave(remote: number | HostEnd): void {
     if (typeof remote === 'number') {
-      const { vcpu } = this.#channels[remote]!;
-      this.#channels[remote] = { state: EVTCHNSTAT_unbound, vcpu, remoteDomid: this.#host.domid };
+      const { vcpu } = this.#table.channels[remote]!;
+      this.#table.channels[remote] = { state: EVTCHNSTAT_unbound, vcpu, remoteDomid: this.#host.domid };
     } else if (remote.permanent) {
       remote.port = 0;
     } else {
-      this.#hostEnds.delete(remote.hostPort);
+      this.#table.hostEnds.delete(remote.hostPort);
     }
   }
 
@@ -333,11 +323,6 @@ export class EventChannels {
   }
 
   #raise(port: number): void {
-    this.#bits.setPending(port, this.#channels[port]!.vcpu);
+    this.#bits.setPending(port, this.#table.channels[port]!.vcpu);
   }
-}
-
-/** virq_is_global */
-function isGlobalVirq(virq: number): boolean {
-  return virq !== VIRQ_TIMER && virq !== VIRQ_DEBUG && virq !== VIRQ_XENOPROF && virq !== VIRQ_XENPMU;
 }

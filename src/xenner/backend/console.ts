@@ -23,6 +23,7 @@ export interface ConsoleSink {
 export class ConsoleBackend {
   #input: Buffer = Buffer.alloc(0);
   #paused = false;
+  #frozen = false;
 
   /** @param raise tells the guest that the ring changed */
   constructor(
@@ -31,6 +32,20 @@ export class ConsoleBackend {
     private readonly sink: ConsoleSink,
     private readonly raise: () => void,
   ) {}
+
+  /**
+   * The guest is being saved: the ring stays as it is until thaw().
+   * @returns what was typed and is not in the ring yet
+   */
+  freeze(): Uint8Array {
+    this.#frozen = true;
+    return this.#input;
+  }
+
+  thaw(): void {
+    this.#frozen = false;
+    this.service();
+  }
 
   /** The guest notified: takes what it wrote and gives what was typed. */
   service(): void {
@@ -63,7 +78,7 @@ export class ConsoleBackend {
   }
 
   #takeOutput(): boolean {
-    if (this.#paused) return false;
+    if (this.#paused || this.#frozen) return false;
     const consumer = this.#index(OUT_CONS);
     const producer = this.#index(OUT_PROD);
     const used = (producer - consumer) >>> 0;
@@ -84,7 +99,7 @@ export class ConsoleBackend {
   }
 
   #giveInput(): boolean {
-    if (this.#input.length === 0) return false;
+    if (this.#input.length === 0 || this.#frozen) return false;
     const producer = this.#index(IN_PROD);
     const used = (producer - this.#index(IN_CONS)) >>> 0;
     const count = Math.min(this.#input.length, Math.max(0, IN_SIZE - used));

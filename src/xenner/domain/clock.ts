@@ -24,6 +24,13 @@ function scaleOf(nsPerTick: number): Scale {
   return { mul: Math.floor(fraction * TWO_32), shift };
 }
 
+/** Both are of the same moment. */
+export interface SavedClock {
+  readonly systemNs: number;
+  /** The guest's. */
+  readonly tsc: bigint;
+}
+
 const TIME = {
   version: vcpu_time_info.offsetof('version'),
   tscTimestamp: vcpu_time_info.offsetof('tsc_timestamp'),
@@ -41,6 +48,8 @@ export class SystemClock {
   #scale: Scale = { mul: 0, shift: 0 };
   #nsPerTick = 0;
   #started = false;
+  /** Guest TSC = host TSC + this, modulo 2^64: not 0 once a guest has come from another time or host. */
+  #tscOffset = 0n;
 
   /** Takes the first of the two samples that the TSC's rate comes from: make it early. */
   constructor() {
@@ -50,11 +59,33 @@ export class SystemClock {
 
   /** System time 0 is now. */
   start(): void {
+    this.#begin();
+  }
+
+  /** System time and the TSC go on from where they were when the guest was saved. */
+  resume({ systemNs, tsc }: SavedClock): void {
+    this.#begin();
+    this.#base = systemNs;
+    this.#tscOffset = BigInt.asUintN(64, tsc - this.#origin.tsc);
+  }
+
+  #begin(): void {
     let now = clockSample();
     while (Number(now.monotonicNs - this.#first.monotonicNs) < MIN_CALIBRATION_NS) now = clockSample();
     this.#setRate(this.#measure(now));
     this.#origin = now;
     this.#started = true;
+  }
+
+  /** For a save file, and for resume(). */
+  get saved(): SavedClock {
+    const { tsc } = clockSample();
+    return { systemNs: this.#at(tsc), tsc: this.#guestTsc(tsc) };
+  }
+
+  /** For CpuState. */
+  get tscOffset(): bigint {
+    return this.#tscOffset;
   }
 
   /** System time in ns. */
@@ -89,7 +120,7 @@ export class SystemClock {
   publish(memory: GuestMemory, area: DomainArea, timeInfos: readonly Gpa[]): void {
     const version = (area.low('tsc_version') + 1) >>> 0;
     area.setLow('tsc_version', version);
-    area.set('tsc_timestamp', this.#origin.tsc);
+    area.set('tsc_timestamp', this.#guestTsc(this.#origin.tsc));
     area.set('system_time', BigInt(Math.round(this.#base)));
     area.setLow('tsc_to_system_mul', this.#scale.mul);
     area.set('tsc_shift', BigInt.asUintN(64, BigInt(this.#scale.shift)));
@@ -114,7 +145,7 @@ export class SystemClock {
   #writeTimeInfo(memory: GuestMemory, at: Gpa): void {
     const version = memory.readU32(gpa(at + TIME.version)) | 1;
     memory.writeU32(gpa(at + TIME.version), version >>> 0);
-    memory.writeU64(gpa(at + TIME.tscTimestamp), this.#origin.tsc);
+    memory.writeU64(gpa(at + TIME.tscTimestamp), this.#guestTsc(this.#origin.tsc));
     memory.writeU64(gpa(at + TIME.systemTime), BigInt(Math.round(this.#base)));
     memory.writeU32(gpa(at + TIME.mul), this.#scale.mul);
     memory.writeU8(gpa(at + TIME.shift), this.#scale.shift & 0xff);
@@ -131,6 +162,10 @@ export class SystemClock {
     this.#scale = scaleOf(nsPerTick);
     // What the guest computes from mul and shift, not what was measured.
     this.#nsPerTick = (this.#scale.mul / TWO_32) * 2 ** this.#scale.shift;
+  }
+
+  #guestTsc(tsc: bigint): bigint {
+    return BigInt.asUintN(64, tsc + this.#tscOffset);
   }
 
   #at(tsc: bigint): number {

@@ -50,17 +50,12 @@ export const DEFAULT_MEMORY_MIB = 256;
 
 /** @throws XennerError EPROFILE */
 export function completeConfig(config: DomainConfig): CompleteConfig {
-  const { hugepages, mergeable, numaNode } = config;
   return {
     kernel: config.kernel,
     ramdisk: config.ramdisk,
     cmdline: config.cmdline ?? '',
     memoryMiB: config.memoryMiB ?? DEFAULT_MEMORY_MIB,
-    backing: {
-      ...(hugepages !== undefined && { hugepages }),
-      ...(mergeable !== undefined && { mergeable }),
-      ...(numaNode !== undefined && { numaNode }),
-    },
+    backing: backingOf(config),
     vcpus: config.vcpus ?? 1,
     profile: findProfile(config.profile ?? LATEST),
     engine: config.engine ?? 'auto',
@@ -68,5 +63,14 @@ export function completeConfig(config: DomainConfig): CompleteConfig {
     onReboot: config.onReboot ?? 'restart',
     gdb: config.gdb,
     trace: config.trace ?? [],
+  };
+}
+
+/** Only what is given: nothing at all where memory of any kind will do. */
+export function backingOf({ hugepages, mergeable, numaNode }: GuestMemoryOptions): GuestMemoryOptions {
+  return {
+    ...(hugepages !== undefined && { hugepages }),
+    ...(mergeable !== undefined && { mergeable }),
+    ...(numaNode !== undefined && { numaNode }),
   };
 }

@@ -1,5 +1,6 @@
 /** A domain as its user sees it: made, talked to by its console, waited for. */
 import { EventEmitter } from 'node:events';
+import { resolve } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { XennerError } from '../../base/errors.js';
 import { compiledFile } from '../../base/paths.js';
@@ -7,17 +8,22 @@ import { createNotifier, GuestMemory, gpa, kick, type Notifier } from '../../kvm
 import { ConsoleBackend } from '../backend/console.js';
 import { EventInbox } from '../event-inbox.js';
 import { GdbServer } from '../gdb/server.js';
+import type { SavedMachine } from '../save/save-file.js';
 import { type CompleteConfig, completeConfig, type DomainConfig } from './config.js';
 import type { CrashReport } from './crash.js';
 import { type DomainStats, ExitCounts } from './exit-counts.js';
-import type {
-  EndMessage,
-  EndReason,
-  FailedMessage,
-  ReadyMessage,
-  WorkerInput,
-  WorkerMessage,
+import {
+  CONTROL_ORDERS,
+  CONTROL_STOP,
+  type EndMessage,
+  type EndReason,
+  type FailedMessage,
+  type OrderMessage,
+  type ReadyMessage,
+  type WorkerInput,
+  type WorkerMessage,
 } from './messages.js';
+import type { Order } from './orders.js';
 
 /** How a domain ended. */
 export interface DomainEnd {
@@ -41,7 +47,9 @@ interface Run {
   readonly worker: Worker;
   readonly notifier: Notifier;
   readonly inbox: EventInbox;
-  readonly stop: Int32Array;
+  /** One word: CONTROL_*. */
+  readonly control: Int32Array;
+  readonly orders: Map<number, (error: XennerError | undefined) => void>;
   memory?: GuestMemory;
   console?: ConsoleBackend;
   engineId?: number;
@@ -64,8 +72,17 @@ export class Domain extends EventEmitter<DomainEvents> {
   engine = '';
   engineReason = '';
 
-  /** @internal use createDomain() */
-  constructor(private readonly config: CompleteConfig) {
+  #lastOrder = 0;
+  #saving = false;
+
+  /**
+   * @internal use createDomain() or restoreDomain()
+   * @param checkReboot throws where the guest must not start anew
+   */
+  constructor(
+    private readonly config: CompleteConfig,
+    private readonly checkReboot: () => void = () => {},
+  ) {
     super();
   }
 
@@ -87,17 +104,18 @@ export class Domain extends EventEmitter<DomainEvents> {
   }
 
   /** @internal Resolves when the guest is about to execute its first instruction. */
-  start(): Promise<void> {
+  start(saved?: SavedStart): Promise<void> {
     return new Promise((resolve, reject) => {
       const notifier = createNotifier(() => this.#run?.console?.service());
       const inbox = new EventInbox();
-      const stop = new SharedArrayBuffer(4);
+      const control = new SharedArrayBuffer(4);
       this.#exits = new ExitCounts();
       const input: WorkerInput = {
         config: this.config,
         consoleNotifier: notifier.id,
         inbox: inbox.buffer,
-        stop,
+        control,
+        saved: saved?.machine,
         debugPort: this.#gdb?.openLine(() => this.#run?.engineId !== undefined && kick(this.#run.engineId)),
         exits: this.#exits.buffer,
       };
@@ -105,9 +123,10 @@ export class Domain extends EventEmitter<DomainEvents> {
         workerData: input,
         transferList: input.debugPort === undefined ? [] : [input.debugPort],
       });
-      const run: Run = { worker, notifier, inbox, stop: new Int32Array(stop) };
+      const run: Run = { worker, notifier, inbox, control: new Int32Array(control), orders: new Map() };
       this.#run = run;
       const fail = (error: XennerError) => {
+        for (const id of run.orders.keys()) settle(run, id, error);
         this.#dispose(run);
         this.#failure = error;
         reject(error);
@@ -117,8 +136,10 @@ export class Domain extends EventEmitter<DomainEvents> {
       worker.on('message', (message: WorkerMessage) => {
         if (message.type === 'ready') {
           this.#ready(run, message);
+          run.console?.input(Buffer.from(saved?.consoleInput ?? []));
           resolve();
         } else if (message.type === 'failed') fail(failed(message));
+        else if (message.type === 'answer') settle(run, message.id, message.error && failed(message.error));
         else if (message.type === 'console-io') this.#output(Buffer.from(message.text));
         else this.#ended(run, message);
       });
@@ -166,10 +187,51 @@ export class Domain extends EventEmitter<DomainEvents> {
     const ended = new Promise<void>((resolve) => this.once('end', () => resolve()));
     this.#destroyed = true;
     if (this.#run !== undefined) {
-      Atomics.store(this.#run.stop, 0, 1);
+      Atomics.or(this.#run.control, 0, CONTROL_STOP);
       if (this.#run.engineId !== undefined) kick(this.#run.engineId);
     }
     await ended;
+  }
+
+  /** Stops the guest, until unpause(). Its time goes on. Nothing happens if it is paused. */
+  async pause(): Promise<void> {
+    await this.#order({ kind: 'pause' });
+  }
+
+  async unpause(): Promise<void> {
+    await this.#order({ kind: 'unpause' });
+  }
+
+  /**
+   * Saves the guest to a file, which appears under its name when it is complete and on the disk, and ends it with the reason
+   * `saved`: it goes on where restoreDomain() is given that file. With `continue` it runs on as well, as after `xl save -c`.
+   * @throws XennerError (rejection): ESAVE when the file cannot be written, and then the guest runs on; ENOTRUNNING, EENDED
+   */
+  async save(path: string, options: { continue?: boolean } = {}): Promise<void> {
+    if (this.#saving) throw new XennerError('EBUSY', 'the domain is being saved');
+    const run = this.#run;
+    const consoleInput = run?.console?.freeze() ?? new Uint8Array();
+    this.#saving = true;
+    try {
+      const goOn = options.continue ?? false;
+      await this.#order({ kind: 'save', path: resolve(path), goOn, consoleInput });
+      if (!goOn) await this.wait();
+    } finally {
+      this.#saving = false;
+      if (this.#run === run) run?.console?.thaw();
+    }
+  }
+
+  #order(order: Order): Promise<void> {
+    const run = this.#run;
+    return new Promise((resolve, reject) => {
+      if (run?.engineId === undefined) throw new XennerError('ENOTRUNNING', 'the domain does not run');
+      const id = ++this.#lastOrder;
+      run.orders.set(id, (error) => (error === undefined ? resolve() : reject(error)));
+      run.worker.postMessage({ id, order } satisfies OrderMessage);
+      Atomics.or(run.control, 0, CONTROL_ORDERS);
+      kick(run.engineId);
+    });
   }
 
   #ready(run: Run, message: ReadyMessage): void {
@@ -189,25 +251,40 @@ export class Domain extends EventEmitter<DomainEvents> {
     });
     // The guest may have written, and somebody may have asked for its end, before this thread was ready.
     run.console.service();
-    if (Atomics.load(run.stop, 0) !== 0) kick(message.engineId);
+    if (Atomics.load(run.control, 0) !== 0) kick(message.engineId);
     this.#gdb?.started();
   }
 
   #ended(run: Run, message: EndMessage): void {
-    run.console?.flush();
+    // What the guest has written and nobody has read is in the save file.
+    if (message.reason !== 'saved') {
+      run.console?.thaw();
+      run.console?.flush();
+    }
     this.#gdb?.ended(message.reason);
     this.#dispose(run);
     if (message.reason === 'reboot' && this.config.onReboot === 'restart') {
-      this.emit('reboot');
-      // Not before the last one has let go of its memory: the host may have no more huge pages than that.
-      run.worker.ref();
-      run.worker.once('exit', () => {
-        if (this.#destroyed) this.#finish({ reason: 'destroyed' });
-        else this.start().catch(() => {});
-      });
+      this.#startAnew(run);
       return;
     }
     this.#finish({ reason: message.reason, ...(message.crash && { crash: message.crash }) });
+  }
+
+  #startAnew(last: Run): void {
+    try {
+      this.checkReboot();
+    } catch (error) {
+      this.#failure = error as XennerError;
+      this.#finish({ reason: 'destroyed' });
+      return;
+    }
+    this.emit('reboot');
+    // Not before the last one has let go of its memory: the host may have no more huge pages than that.
+    last.worker.ref();
+    last.worker.once('exit', () => {
+      if (this.#destroyed) this.#finish({ reason: 'destroyed' });
+      else this.start().catch(() => {});
+    });
   }
 
   #finish(end: DomainEnd): void {
@@ -218,6 +295,8 @@ export class Domain extends EventEmitter<DomainEvents> {
   }
 
   #dispose(run: Run): void {
+    const error = new XennerError('EENDED', 'the domain has ended');
+    for (const id of run.orders.keys()) settle(run, id, error);
     run.notifier.close();
     delete run.console;
     run.memory?.close();
@@ -234,6 +313,18 @@ export class Domain extends EventEmitter<DomainEvents> {
 }
 
 const TAIL_BYTES = 4096;
+
+/** What a restored domain begins with. */
+interface SavedStart {
+  readonly machine: SavedMachine;
+  readonly consoleInput: Uint8Array;
+}
+
+function settle(run: Run, id: number, error: XennerError | undefined): void {
+  const answer = run.orders.get(id);
+  run.orders.delete(id);
+  answer?.(error);
+}
 
 function failed({ code, message, next }: FailedMessage): XennerError {
   return new XennerError(code, message, next);

@@ -6,6 +6,7 @@
 import type { Gpa, GuestMemory } from '../../kvm/guest-memory.js';
 import { FrameTable } from '../mm/frame-words.js';
 import { PGC_shared, PGC_xen, PGT_count_mask } from '../monitor/vcpu-area.js';
+import type { Json, Saved } from '../save/saved.js';
 
 const BITS = 32;
 
@@ -75,6 +76,23 @@ export class FreeFrames {
     this.#free[mfn >>> 5]! &= ~(1 << (mfn & 31));
     this.#count--;
     this.#info.setLow(mfn, (this.#info.low(mfn) & ~PGC_xen) >>> 0);
+  }
+
+  /** For a save file. */
+  save(): Json {
+    return this.#count === 0 ? '' : Buffer.from(this.#free.buffer).toString('base64');
+  }
+
+  /** Of a domain that was just made. @throws XennerError ESAVE_DAMAGED */
+  restore(saved: Saved): void {
+    const bytes = saved.bytes(this.#free.byteLength);
+    if (bytes.length === 0) return;
+    new Uint8Array(this.#free.buffer).set(bytes);
+    for (let mfn = 0; mfn < this.#free.length * BITS; mfn++) {
+      if (!this.#isFree(mfn)) continue;
+      if (mfn >= this.#nrPages) throw saved.wrong("a bit for each of the guest's frames");
+      this.#count++;
+    }
   }
 
   #isFree(mfn: number): boolean {

@@ -1,27 +1,19 @@
 /** A domain on its vCPU thread: builds it and holds its hypervisor state. */
 import { randomBytes } from 'node:crypto';
 import type { MessagePort } from 'node:worker_threads';
+import { XennerError } from '../../base/errors.js';
 import { createLogger, type Logger } from '../../base/log.js';
 import {
-  type CpuidEntry,
   chooseEngine,
-  decompress,
   type EngineChoice,
   type Machine as EngineMachine,
   type Gpa,
   GuestMemory,
   gpa,
 } from '../../kvm/index.js';
-import { GNTTAB_RESERVED_CONSOLE } from '../abi/grant-table.js';
 import { SHUTDOWN_watchdog } from '../abi/sched.js';
-import { RUNSTATE_offline } from '../abi/vcpu.js';
-import { shared_info, vcpu_info } from '../abi/xen.js';
-import { buildGuest, type StartOfDay } from '../builder/build.js';
+import { vcpu_info } from '../abi/xen.js';
 import { checkCmdline, checkMemoryMiB, checkVcpus } from '../builder/guest-options.js';
-import { openFile } from '../builder/image-source.js';
-import { KernelCache, kernelCacheDirectory } from '../builder/kernel-cache.js';
-import { openKernel } from '../builder/kernel-image.js';
-import { guestCpuid } from '../cpuid.js';
 import { EventChannels } from '../event-channels.js';
 import type { EventInbox } from '../event-inbox.js';
 import { Debugger } from '../gdb/debugger.js';
@@ -29,49 +21,59 @@ import { GrantTable } from '../grant-table.js';
 import { PageTypes } from '../mm/page-types.js';
 import { flushTlb } from '../mm/tlb.js';
 import { layoutXenFrames, PAGE, type XenFrames } from '../monitor/frames.js';
-import { loadMonitorImage, type MonitorImage } from '../monitor/image.js';
-import { entryRegisters } from '../monitor/initial-state.js';
-import { type HoleEntries, installMonitor, mapHole } from '../monitor/install.js';
+import { loadMonitorImage, type MonitorImage, monitorImageIn } from '../monitor/image.js';
+import { type HoleEntries, holeEntries } from '../monitor/install.js';
 import * as monitor from '../monitor/vcpu-area.js';
 import type { AbiProfile } from '../profile/abi-profile.js';
 import { xenVersionWord } from '../profile/profiles.js';
+import { restoreMachine, saveMachine } from '../save/machine.js';
+import { restoreMemory } from '../save/memory.js';
+import type { SavedMachine } from '../save/save-file.js';
+import { writeSaveFile } from '../save/write.js';
 import { SystemClock } from './clock.js';
 import type { CompleteConfig } from './config.js';
 import type { Domain } from './domain-state.js';
 import type { ExitCounts } from './exit-counts.js';
 import { FreeFrames } from './free-frames.js';
+import { CONTROL_STOP, type OrderMessage } from './messages.js';
+import { type Answer, Orders } from './orders.js';
+import { installXen, startOfDay } from './start-of-day.js';
 import { VirtualCpu } from './virtual-cpu.js';
 import { Watchdogs } from './watchdogs.js';
-import { fillM2p, markXenFrames } from './xen-tables.js';
 
 /** Domain 0 is the host's back ends. */
 const DOMID = 1;
 const FRAMES_PER_MIB = 256;
-const UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
 const TIME_OFFSET = vcpu_info.offsetof('time');
 
 /** Why a domain stopped for good. */
 export type DomainEnd =
   | { readonly kind: 'shutdown'; readonly reason: number }
   | { readonly kind: 'stopped' }
+  | { readonly kind: 'saved' }
   | { readonly kind: 'crash'; readonly why: string; readonly vcpu: VirtualCpu };
 
 /** What the machine needs of the domain's main thread. */
 export interface MachineHost {
   readonly inbox: EventInbox;
-  readonly stop: Int32Array;
+  /** One word: CONTROL_*. */
+  readonly control: Int32Array;
   readonly exits: ExitCounts;
   /** The guest notified its console's port. */
   consoleNotified(): void;
   consoleIo(text: Uint8Array): void;
   /** Where a debugger's requests come from: src/xenner/gdb/messages.ts. */
   readonly debugPort: MessagePort | undefined;
+  /** Orders that have come since. */
+  orders(): OrderMessage[];
+  answer(answer: Answer): void;
 }
 
 export class Machine implements Domain {
   readonly domid = DOMID;
   readonly profile: AbiProfile;
   readonly handle = new Uint8Array(randomBytes(16));
+  readonly orders: Orders;
   readonly clock = new SystemClock();
   readonly log: Logger;
   readonly choice: EngineChoice;
@@ -84,7 +86,7 @@ export class Machine implements Domain {
   readonly pages: PageTypes;
   readonly vcpus: readonly VirtualCpu[];
   readonly consolePort: number;
-  readonly start: StartOfDay;
+  readonly consolePfn: number;
   readonly exits: ExitCounts;
   vmAssist = 0n;
   readonly freeFrames: FreeFrames;
@@ -102,9 +104,11 @@ export class Machine implements Domain {
 
   /** @throws XennerError for everything that can be wrong with the configuration, its files or the host */
   constructor(
-    config: CompleteConfig,
+    readonly config: CompleteConfig,
     private readonly host: MachineHost,
+    private readonly saved?: SavedMachine,
   ) {
+    this.orders = new Orders(this, (answer) => host.answer(answer));
     checkMemoryMiB(config.memoryMiB);
     checkVcpus(config.vcpus);
     checkCmdline(config.cmdline);
@@ -112,9 +116,13 @@ export class Machine implements Domain {
     this.exits = host.exits;
     this.log = createLogger(config.trace);
     this.choice = chooseEngine(config.engine);
-    this.monitor = loadMonitorImage();
     this.frames = layoutXenFrames(config.memoryMiB * FRAMES_PER_MIB, config.vcpus, this.profile.grantFrames);
-    this.memory = GuestMemory.create(this.frames.totalPages * PAGE, config.backing);
+    const bytes = this.frames.totalPages * PAGE;
+    this.memory =
+      saved === undefined
+        ? GuestMemory.create(bytes, config.backing)
+        : restoreMemory(saved, bytes, config.backing);
+    this.monitor = saved === undefined ? loadMonitorImage() : savedMonitor(this.memory, this.frames.monitor);
     this.#engineMachine = this.choice.engine.createMachine({
       memory: this.memory,
       exitPort: monitor.EXIT_PORT,
@@ -126,35 +134,18 @@ export class Machine implements Domain {
       gpa(this.frames.monitor + monitor.DOMAIN_AREA),
       monitor.domain_area,
     );
-    installMonitor(this.memory, this.frames, this.monitor, config.vcpus);
-    const hole = mapHole(this.memory, this.frames);
+    if (saved === undefined) installXen(this, config.vcpus);
     this.vcpus = Array.from(
       { length: config.vcpus },
       (_, id) => new VirtualCpu(this, id, this.#engineMachine.createVcpu(id)),
     );
     this.events = new EventChannels(this);
     this.consolePort = this.events.bindHostPort(() => this.host.consoleNotified());
-    this.#writeDomainArea(hole, config.fastPaths);
-    fillM2p(this.memory, this.frames);
+    this.#writeDomainArea(holeEntries(this.frames), config.fastPaths);
     this.pages = new PageTypes(this);
-    markXenFrames(this.memory, this.frames);
     this.grants = new GrantTable(this);
     this.freeFrames = new FreeFrames(this);
-    this.start = this.#build(config);
-    const { entry, nrPages, nrPtFrames, consolePfn, initrd } = this.start;
-    this.log.trace('builder', 'start of day', {
-      entry: `0x${entry.toString(16)}`,
-      nrPages,
-      nrPtFrames,
-      consolePfn,
-      initrd,
-    });
-    this.grants.seed(GNTTAB_RESERVED_CONSOLE, this.start.consolePfn);
-    const error = this.pages.pinInitialTables(this.start.ptBase.gpa / PAGE);
-    if (error !== 0) throw new Error(`the initial page tables do not validate: ${error}`);
-    const cpu = this.choice.engine.cpuid?.();
-    for (const vcpu of this.vcpus) this.#prepareVcpu(vcpu, config.fastPaths, cpu);
-    this.#startFirstVcpu();
+    this.consolePfn = saved === undefined ? startOfDay(this) : restoreMachine(this, saved.state);
     this.debugger = host.debugPort && new Debugger(this, host.debugPort, config.gdb?.wait ?? false);
   }
 
@@ -167,19 +158,35 @@ export class Machine implements Domain {
   run(): DomainEnd {
     this.#startClocks();
     this.debugger?.start();
-    this.vcpus[0]!.online = true;
+    if (this.saved === undefined) this.vcpus[0]!.online = true;
+    for (const vcpu of this.vcpus) vcpu.endRest();
     while (this.#end === undefined) {
       const vcpu = this.#stopped.shift() ?? this.#wait();
       if (vcpu === undefined) this.#attend();
       else if (vcpu.handle(vcpu.engine.exit)) this.resume(vcpu);
       else this.debugger?.settle();
+      this.orders.step();
     }
+    if (this.memory.isDamaged)
+      throw new XennerError('ESAVE_BROKEN', 'the save file that the guest ran from broke');
+    this.orders.end(this.#end.kind);
     return this.#end;
   }
 
   /** What ends it first counts. */
   end(end: DomainEnd): void {
     if (!this.debugger?.keeps(end)) this.#end ??= end;
+  }
+
+  save(path: string, consoleInput: Uint8Array): void {
+    writeSaveFile(path, saveMachine(this, consoleInput), {
+      memory: this.memory,
+      stopped: () => this.#stopWanted,
+    });
+  }
+
+  endSaved(): void {
+    this.end({ kind: 'saved' });
   }
 
   resume(vcpu: VirtualCpu): void {
@@ -198,6 +205,10 @@ export class Machine implements Domain {
     if (deadlineNs >= this.#armed) return;
     this.#armed = deadlineNs;
     this.#engineMachine.setTimer(Math.max(1, Math.ceil(this.clock.monotonicAt(deadlineNs))));
+  }
+
+  get #stopWanted(): boolean {
+    return (Atomics.load(this.host.control, 0) & CONTROL_STOP) !== 0;
   }
 
   get nrPages(): number {
@@ -281,14 +292,15 @@ export class Machine implements Domain {
   }
 
   #startClocks(): void {
-    this.clock.start();
+    if (this.saved === undefined) this.clock.start();
     this.clock.publishWallclock(this.memory, this.sharedInfo);
     this.#publishTime();
   }
 
   /** What other threads and the time want. */
   #attend(): void {
-    if (Atomics.load(this.host.stop, 0) !== 0) this.end({ kind: 'stopped' });
+    if (this.#stopWanted || this.memory.isDamaged) this.end({ kind: 'stopped' });
+    for (const { id, order } of this.host.orders()) this.orders.take(id, order);
     if (this.debugger?.attend()) return;
     this.host.inbox.drain((port) => this.events.setPending(port));
     if (this.clock.due) {
@@ -312,30 +324,6 @@ export class Machine implements Domain {
     this.clock.publish(this.memory, this.area, timeInfos);
   }
 
-  #build(config: CompleteConfig): StartOfDay {
-    const kernel = openKernel(config.kernel, decompress, new KernelCache(kernelCacheDirectory()));
-    try {
-      const initrd =
-        config.ramdisk === undefined ? undefined : openFile(config.ramdisk, 'initrd', this.nrPages * PAGE);
-      try {
-        return buildGuest(this.memory, kernel, {
-          nrPages: this.nrPages,
-          cmdline: config.cmdline,
-          sharedInfo: this.sharedInfo,
-          // No xenstore answers: Linux does without when the port is 0, and would wait for ever for a silent one.
-          storeEvtchn: 0,
-          consoleEvtchn: this.consolePort,
-          ...this.profile.startInfo,
-          ...(initrd && { initrd }),
-        });
-      } finally {
-        initrd?.close();
-      }
-    } finally {
-      kernel.source.close();
-    }
-  }
-
   #writeDomainArea(hole: HoleEntries, fastPaths: boolean): void {
     const { area, frames } = this;
     const direct = (address: Gpa) => monitor.DIRECT_VA + BigInt(address);
@@ -351,34 +339,12 @@ export class Machine implements Domain {
     area.setLow('domid', this.domid);
     area.set('shared_info', direct(frames.sharedInfo));
     area.setLow('xen_version', xenVersionWord(this.profile));
-    area.setLow('flush_clock', 1);
   }
+}
 
-  /** What every vCPU has before it is started. Events are masked (arch_set_info_guest). */
-  #prepareVcpu(vcpu: VirtualCpu, fastPaths: boolean, cpu: readonly CpuidEntry[] | undefined): void {
-    vcpu.area.setLow('id', vcpu.id);
-    vcpu.area.setLow('fast_paths', fastPaths ? monitor.DOMAIN_FAST_PATHS : 0);
-    vcpu.area.set('cr4', this.profile.cr4);
-    vcpu.area.set('vcpu_info', monitor.DIRECT_VA + BigInt(vcpu.vcpuInfo));
-    vcpu.area.setLow('kernel_ss', monitor.SEL_SHOWN_KERNEL_SS);
-    vcpu.area.setLow('sysret_cs', monitor.SYSRET_NONE);
-    vcpu.runstate.change(RUNSTATE_offline, 0);
-    this.memory.writeU8(gpa(vcpu.vcpuInfo + UPCALL_MASK), 1);
-    vcpu.engine.setCpuid(guestCpuid(this.profile, vcpu.id, this.vcpus.length, cpu));
-  }
-
-  /** Start of day, where another vCPU has VCPUOP_initialise. */
-  #startFirstVcpu(): void {
-    const { start } = this;
-    const vcpu = this.vcpus[0]!;
-    const mask = shared_info.offsetof('evtchn_mask');
-    this.memory.fill(gpa(this.sharedInfo + mask), shared_info.offsetof('wc_version') - mask, 0xff);
-    vcpu.area.set('cr3', BigInt(start.ptBase.gpa));
-    vcpu.startRegisters = entryRegisters({
-      rip: start.entry,
-      rsp: start.stack,
-      rsi: start.startInfo.va,
-    });
-    vcpu.initialised = true;
-  }
+function savedMonitor(memory: GuestMemory, at: Gpa): MonitorImage {
+  const image = monitorImageIn(memory, at);
+  if (image === undefined)
+    throw new XennerError('ESAVE_DAMAGED', 'the save file is damaged: its guest has no monitor');
+  return image;
 }

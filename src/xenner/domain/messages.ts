@@ -1,7 +1,13 @@
 /** What a domain's two threads tell each other, apart from event bits and rings. */
 import type { MessagePort } from 'node:worker_threads';
+import type { SavedMachine } from '../save/save-file.js';
 import type { CompleteConfig } from './config.js';
 import type { CrashReport } from './crash.js';
+import type { Order } from './orders.js';
+
+/** In WorkerInput.control. */
+export const CONTROL_STOP = 1;
+export const CONTROL_ORDERS = 2;
 
 /** workerData of the vCPU thread. */
 export interface WorkerInput {
@@ -10,12 +16,27 @@ export interface WorkerInput {
   readonly consoleNotifier: number;
   /** Ports raised by back ends: see EventInbox. */
   readonly inbox: SharedArrayBuffer;
-  /** One word; 1 asks the vCPU thread to end the guest. */
-  readonly stop: SharedArrayBuffer;
+  /** One word of CONTROL_*: end the guest; there are OrderMessages. */
+  readonly control: SharedArrayBuffer;
+  /** Undefined: the guest starts anew. */
+  readonly saved: SavedMachine | undefined;
   /** A debugger's requests, if there is to be one. */
   readonly debugPort: MessagePort | undefined;
   /** See ExitCounts. */
   readonly exits: SharedArrayBuffer;
+}
+
+/** To the vCPU thread, which is then kicked. */
+export interface OrderMessage {
+  readonly id: number;
+  readonly order: Order;
+}
+
+/** An order was obeyed, or could not be. */
+export interface AnswerMessage {
+  readonly type: 'answer';
+  readonly id: number;
+  readonly error: FailedMessage | undefined;
 }
 
 /** Sent once, before the guest's first instruction. */
@@ -51,10 +72,15 @@ export interface FailedMessage {
   readonly next: string | undefined;
 }
 
-export type WorkerMessage = ReadyMessage | ConsoleIoMessage | EndMessage | FailedMessage;
+export type WorkerMessage = ReadyMessage | ConsoleIoMessage | AnswerMessage | EndMessage | FailedMessage;
 
-/** SHUTDOWN_* of public/sched.h by name, and `destroyed` from outside. */
-export type EndReason = 'poweroff' | 'reboot' | 'suspend' | 'crash' | 'watchdog' | 'soft_reset' | 'destroyed';
+/** SHUTDOWN_* of public/sched.h by name; `destroyed` and `saved` from outside. */
+export type EndReason =
+  | ShutdownName
+  | 'destroyed'
+  /** It goes on where the save file is restored. */
+  | 'saved';
+type ShutdownName = 'poweroff' | 'reboot' | 'suspend' | 'crash' | 'watchdog' | 'soft_reset';
 
 /** By SHUTDOWN_* number. A reason without a name counts as a crash. */
 export const SHUTDOWN_NAMES: readonly EndReason[] = [

@@ -3,6 +3,7 @@
  * area, which are the one-shot timer and the time-out of a poll.
  */
 import type * as monitor from '../monitor/vcpu-area.js';
+import type { Json, Saved } from '../save/saved.js';
 
 /** Deadlines further away than ten years never come; the host's timers take them as they are. */
 const NEVER_NS = 3.2e17;
@@ -50,6 +51,20 @@ export class VcpuTimers {
   /** When check() is due; Infinity is never. */
   get armed(): number {
     return this.#armed;
+  }
+
+  /** For a save file: what the area does not say. */
+  save(): Json {
+    return { periodNs: this.#periodNs, tick: this.#tick };
+  }
+
+  /** Of a new vCPU, with the area that was saved. @throws XennerError ESAVE_DAMAGED */
+  restore(saved: Saved): void {
+    this.#periodNs = saved.get('periodNs').time();
+    this.#tick = saved.get('tick').time();
+    // A local APIC that was armed is another machine's.
+    this.area.set('timer_armed', 0n);
+    this.#setArmed(this.#next());
   }
 
   /** Whether VIRQ_TIMER is due. Arms what comes next. */

@@ -1,5 +1,12 @@
 /** One vCPU of a running domain: what it asks the hypervisor for when it leaves the guest, and whether it may go on. */
-import { type Vcpu as EngineVcpu, type Gpa, gpa, VCPU_EXIT, type VcpuExit } from '../../kvm/index.js';
+import {
+  type CpuidEntry,
+  type Vcpu as EngineVcpu,
+  type Gpa,
+  gpa,
+  VCPU_EXIT,
+  type VcpuExit,
+} from '../../kvm/index.js';
 import { RUNSTATE_offline, RUNSTATE_running } from '../abi/vcpu.js';
 import { VIRQ_TIMER, vcpu_info } from '../abi/xen.js';
 import { HypercallArgs } from '../hypercall/call.js';
@@ -33,14 +40,17 @@ export class VirtualCpu implements Vcpu {
 
   /** It is out of the guest, and one of its exits is being handled, or about to be. */
   #handling = false;
-  /** Its engine is not to resume it: it is down, or has halted. */
+  /** Its engine is not to resume it: it is down, has halted, or rests. */
   #out = false;
   #halted = false;
   /** A debugger has stopped it, in the monitor; there it may be asleep in a hypercall. */
   held = false;
   asleep = false;
+  /** It left by MONITOR_EXIT_REST, as it was asked to. */
+  #resting = false;
   #online = false;
   #started = false;
+  #cpuid: readonly CpuidEntry[] = [];
   readonly #args = new HypercallArgs();
   readonly #request: Uint32Array;
   readonly #result: BigUint64Array;
@@ -62,6 +72,16 @@ export class VirtualCpu implements Vcpu {
     this.#traceExits = domain.log.traces('exit');
   }
 
+  /** What CPUID shows the guest. */
+  get cpuid(): readonly CpuidEntry[] {
+    return this.#cpuid;
+  }
+
+  set cpuid(entries: readonly CpuidEntry[]) {
+    this.#cpuid = entries;
+    this.engine.setCpuid(entries);
+  }
+
   get online(): boolean {
     return this.#online;
   }
@@ -79,7 +99,7 @@ export class VirtualCpu implements Vcpu {
     this.#handling = true;
     this.#serve(exit);
     this.#handling = false;
-    this.#out = this.#halted || !this.#online;
+    this.#out = this.#halted || this.#resting || !this.#online;
     return !this.#out && !this.held;
   }
 
@@ -95,7 +115,7 @@ export class VirtualCpu implements Vcpu {
   /** Looks whether it has an event: then the guest is interrupted, or the monitor's sleep. */
   wake(): void {
     // What is being handled looks at its events anyway before it goes on.
-    if (this.#handling || !this.#started || !this.#online) return;
+    if (this.#handling || !this.#started || !this.#online || this.#resting) return;
     if (!this.#wakesUp()) return;
     this.engine.inject(monitor.KICK_VECTOR);
     if (this.#halted) this.#goOn();
@@ -138,6 +158,39 @@ export class VirtualCpu implements Vcpu {
     return `vCPU ${this.id} ${this.#online ? state : 'is offline'}`;
   }
 
+  /** Stops where its state can be kept, soon: true once it has, or if it is down. */
+  rest(): boolean {
+    if (this.#resting) return true;
+    if (!this.#online) return this.#out || !this.#started;
+    this.area.setLow('rest', 1);
+    this.engine.inject(monitor.KICK_VECTOR);
+    if (this.#halted) this.#goOn();
+    return false;
+  }
+
+  /** After rest(), or restore(). */
+  endRest(): void {
+    this.area.setLow('rest', 0);
+    if (!this.#resting) return;
+    this.#resting = false;
+    if (this.area.low('pending') !== 0) this.engine.inject(monitor.KICK_VECTOR);
+    this.#goOn();
+    this.wake();
+  }
+
+  /** Whether it has ever run. */
+  get started(): boolean {
+    return this.#started;
+  }
+
+  /** It was saved at rest, or down, or not started yet. */
+  restore(started: boolean, online: boolean): void {
+    this.#started = started;
+    this.#online = online;
+    this.#out = started;
+    this.#resting = online;
+  }
+
   block(): void {
     this.addPending(monitor.PENDING_SLEEP);
   }
@@ -172,7 +225,9 @@ export class VirtualCpu implements Vcpu {
     this.#started = true;
     this.runstate.change(RUNSTATE_running, now);
     this.timers.start(now);
-    this.engine.setState(initialState(this.domain.monitor, this, this.startRegisters!));
+    const { monitor: image, clock } = this.domain;
+    const state = initialState(image, this, this.startRegisters!);
+    this.engine.setState({ ...state, tscOffset: clock.tscOffset });
     // What VCPUOP_initialise left to the monitor, or a debugger wants.
     if (this.area.low('pending') !== 0 || this.area.low('debug') !== 0)
       this.engine.inject(monitor.KICK_VECTOR);
@@ -251,6 +306,9 @@ export class VirtualCpu implements Vcpu {
         break;
       case monitor.MONITOR_EXIT_DEBUG_TRAP:
         this.#answer(this.#debugTrap(this.area.words('hypercall')));
+        break;
+      case monitor.MONITOR_EXIT_REST:
+        this.#resting = this.domain.orders.restWanted;
         break;
       case monitor.MONITOR_EXIT_CRASH:
         this.#crash(crashClause(this.area.low('crash_reason')));

@@ -1,5 +1,6 @@
 /** SCHEDOP_watchdog: timers that end a domain unless it pushes them back (domain_watchdog in xen/common/sched/core.c). */
 import { EINVAL, ENOSPC } from '../abi/errno.js';
+import type { Json, Saved } from '../save/saved.js';
 
 /** NR_DOMAIN_WATCHDOG_TIMERS */
 const NR_WATCHDOGS = 2;
@@ -26,8 +27,7 @@ export class Watchdogs {
     const stop = id !== 0 && timeoutS === 0;
     // Never 0 while it is in use, even for a time-out of nothing at time 0.
     this.#deadlines[index] = stop ? 0 : Math.max(1, nowNs + timeoutS * NS_PER_S);
-    this.#earliest = Math.min(...this.#deadlines.map((at) => (at === 0 ? Infinity : at)));
-    this.changed();
+    this.#changed();
     return id === 0 ? index + 1 : 0;
   }
 
@@ -42,5 +42,21 @@ export class Watchdogs {
   /** System time of the earliest, ns; Infinity when there is none. */
   get deadline(): number {
     return this.#earliest;
+  }
+
+  /** For a save file. */
+  save(): Json {
+    return [...this.#deadlines];
+  }
+
+  /** @throws XennerError ESAVE_DAMAGED */
+  restore(saved: Saved): void {
+    this.#deadlines.set(saved.tuple(NR_WATCHDOGS).map((deadline) => deadline.time()));
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#earliest = Math.min(...this.#deadlines.map((at) => (at === 0 ? Infinity : at)));
+    this.changed();
   }
 }

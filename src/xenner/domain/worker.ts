@@ -1,14 +1,16 @@
 /** The vCPU thread of one domain: builds it, runs it, tells how it ended. */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { XennerError } from '../../base/errors.js';
 import { notify } from '../../kvm/index.js';
 import { EventInbox } from '../event-inbox.js';
 import { crashReport } from './crash.js';
 import { ExitCounts } from './exit-counts.js';
-import { type DomainEnd, Machine } from './machine.js';
+import { type DomainEnd, Machine, type MachineHost } from './machine.js';
 import {
+  CONTROL_ORDERS,
   type EndMessage,
   type FailedMessage,
+  type OrderMessage,
   SHUTDOWN_NAMES,
   type WorkerInput,
   type WorkerMessage,
@@ -38,6 +40,8 @@ function failure(error: unknown): FailedMessage {
 
 function ending(machine: Machine, end: DomainEnd): EndMessage {
   switch (end.kind) {
+    case 'saved':
+      return { type: 'end', reason: 'saved', crash: undefined };
     case 'stopped':
       return { type: 'end', reason: 'destroyed', crash: undefined };
     case 'shutdown': {
@@ -51,24 +55,42 @@ function ending(machine: Machine, end: DomainEnd): EndMessage {
   }
 }
 
+const control = new Int32Array(input.control);
+
+/** This thread has no event loop while the guest runs. */
+function takeOrders(): OrderMessage[] {
+  if ((Atomics.and(control, 0, ~CONTROL_ORDERS) & CONTROL_ORDERS) === 0) return [];
+  const orders: OrderMessage[] = [];
+  for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port))
+    orders.push(next.message);
+  return orders;
+}
+
 function main(): void {
-  const machine = new Machine(input.config, {
+  const host: MachineHost = {
     inbox: new EventInbox(input.inbox),
-    stop: new Int32Array(input.stop),
+    control,
     exits: new ExitCounts(input.exits),
     consoleNotified: () => notify(input.consoleNotifier),
     consoleIo: (text) => tell({ type: 'console-io', text }),
     debugPort: input.debugPort,
-  });
+    orders: takeOrders,
+    answer: ({ id, error }) => tell({ type: 'answer', id, error: error && failure(error) }),
+  };
+  const machine = new Machine(input.config, host, input.saved);
   // The main thread reads the console's ring to its end before it lets go of the memory.
-  port.once('message', () => machine.close());
+  port.on('message', (message: OrderMessage | 'release') => {
+    if (message !== 'release') return;
+    machine.close();
+    port.close();
+  });
   tell({
     type: 'ready',
     engine: machine.choice.engine.name,
     why: machine.choice.why,
     memoryId: machine.memory.id,
     engineId: machine.engineId,
-    consoleRing: machine.start.consolePfn * 4096,
+    consoleRing: machine.consolePfn * 4096,
     consolePort: machine.consolePort,
   });
   machine.log.trace('lifecycle', 'runs', {

@@ -46,6 +46,11 @@ export class Debugger {
     this.#points = new Points(machine.choice.engine.maxBreakpoints);
   }
 
+  /** Somebody debugs the guest, or is waited for: it does not come to rest for anybody else. */
+  get busy(): boolean {
+    return this.#attached || this.#state !== 'running';
+  }
+
   /** Before the first vCPU starts. */
   start(): void {
     if (this.waits) this.#stopAll({ signal: SIGNAL.TRAP });

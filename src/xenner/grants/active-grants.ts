@@ -54,6 +54,18 @@ export class ActiveGrants {
     return this.#active.has(ref);
   }
 
+  /** References in use, each with its frame. */
+  get frames(): Array<[ref: number, mfn: number]> {
+    return Array.from(this.#active, ([ref, { mfn }]) => [ref, mfn]);
+  }
+
+  /** One more pin of a use that began before the domain was saved; its entry says so already. */
+  restore(ref: number, mfn: number, pin: Pin): void {
+    const counts = this.#active.get(ref) ?? new Counts(mfn);
+    counts[pin]++;
+    this.#active.set(ref, counts);
+  }
+
   /** The frame of a reference in use. */
   mfnOf(ref: number): number {
     return this.#active.get(ref)!.mfn;

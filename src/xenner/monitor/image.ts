@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { XennerError } from '../../base/errors.js';
 import { builtFile } from '../../base/paths.js';
+import type { Gpa, GuestMemory } from '../../kvm/index.js';
 import { MONITOR_MAGIC, MONITOR_TEXT_MAX, MONITOR_VA, monitor_header } from './vcpu-area.js';
 
 export interface MonitorImage {
@@ -15,11 +16,19 @@ export interface MonitorImage {
 }
 
 export function loadMonitorImage(): MonitorImage {
-  const bytes = readMonitor();
+  const image = parse(readMonitor());
+  if (image !== undefined) return image;
+  throw new XennerError('EMONITOR', 'build/Release/monitor.bin is damaged', 'run npm run build');
+}
+
+/** The one that a saved guest has; undefined: none. The addresses in it are the guest's own affair. */
+export function monitorImageIn(memory: GuestMemory, at: Gpa): MonitorImage | undefined {
+  return parse(memory.copyOut(at, MONITOR_TEXT_MAX));
+}
+
+function parse(bytes: Uint8Array): MonitorImage | undefined {
   const header = monitor_header.decode(bytes);
-  if (header.magic !== MONITOR_MAGIC || bytes.length > MONITOR_TEXT_MAX) {
-    throw new XennerError('EMONITOR', 'build/Release/monitor.bin is damaged', 'run npm run build');
-  }
+  if (header.magic !== MONITOR_MAGIC || bytes.length > MONITOR_TEXT_MAX) return undefined;
   const stub = Number(header.stub);
   return {
     bytes,

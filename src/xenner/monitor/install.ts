@@ -33,8 +33,13 @@ function entry(address: number, flags: bigint): bigint {
   return BigInt(address) | flags;
 }
 
-/** Fills the hole's tables; returns what stands in the two L4 slots of every guest L4. */
-export function mapHole(memory: GuestMemory, frames: XenFrames): HoleEntries {
+/** What stands in the two L4 slots of every guest L4. */
+export function holeEntries(frames: XenFrames): HoleEntries {
+  return { xen: entry(frames.xenL3, TABLE), direct: entry(frames.directL3, TABLE) };
+}
+
+/** Fills the hole's tables. */
+export function mapHole(memory: GuestMemory, frames: XenFrames): void {
   const put = (table: Gpa, index: number, value: bigint) => memory.writeU64(gpa(table + index * 8), value);
   const putPages = (
     tables: readonly Gpa[],
@@ -63,7 +68,6 @@ export function mapHole(memory: GuestMemory, frames: XenFrames): HoleEntries {
       put(l2, i, entry((gib * ENTRIES + i) * ENTRIES * PAGE, TABLE | LARGE | GLOBAL | NX));
     }
   });
-  return { xen: entry(frames.xenL3, TABLE), direct: entry(frames.directL3, TABLE) };
 }
 
 /** An 8-byte code or data descriptor, flat. */

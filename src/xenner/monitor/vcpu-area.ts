@@ -57,6 +57,7 @@ export const MONITOR_EXIT_HYPERCALL_PAGE = 7;
 export const MONITOR_EXIT_FLUSH_ALL = 8;
 export const MONITOR_EXIT_DEBUG = 9;
 export const MONITOR_EXIT_DEBUG_TRAP = 10;
+export const MONITOR_EXIT_REST = 11;
 
 export const LDT_UNMAP = 0xffffffffffffffffn;
 
@@ -157,7 +158,7 @@ export const runstate = cstruct('struct runstate', HEADER, 48, {
   time: array(u64, 4),
 });
 
-export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5912, {
+export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5920, {
   scratch: u64,
   scratch_rcx: u64,
   user: u64,
@@ -199,6 +200,7 @@ export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5912, {
   iobitmap: u64,
   iobitmap_ports: u64,
   ldt_mapped: u64,
+  rest: u64,
   runstate,
   runstate_area: u64,
   polling: u64,

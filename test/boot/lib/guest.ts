@@ -12,7 +12,7 @@ export class BootedGuest {
   /** How it ended, once it has. */
   readonly ended: Promise<DomainEnd>;
 
-  private constructor(readonly domain: Domain) {
+  constructor(readonly domain: Domain) {
     this.script = new ConsoleScript((text) => domain.writeConsole(text));
     domain.on('console', (chunk) => this.script.feed(chunk));
     this.ended = domain.wait();

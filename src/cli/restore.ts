@@ -1,0 +1,21 @@
+/** `xenner restore`: goes on with a saved guest, with its console on the terminal. */
+import { Command } from 'commander';
+import { restoreDomain } from '../xenner/save/restore.js';
+import { addHostOptions, type HostChoice, hostOptions } from './options.js';
+import { addSessionOptions, runSession, type SessionOptions } from './session.js';
+
+interface RestoreOptions extends HostChoice, SessionOptions {
+  verify?: true;
+}
+
+export function restoreCommand(): Command {
+  const command = new Command('restore')
+    .description('go on with a guest that was saved, with its console on this terminal (Ctrl-] leaves)')
+    .argument('<file>', 'what --save-on-exit wrote; it has to stay as it is while the guest runs')
+    .option('--verify', 'read all of the file first, and refuse it if anything in it has changed')
+    .action(async (file: string, { verify, ...options }: RestoreOptions) => {
+      const start = () => restoreDomain(file, { ...hostOptions(options), verify: verify ?? false });
+      process.exitCode = await runSession(start, options);
+    });
+  return addHostOptions(addSessionOptions(command));
+}

@@ -1,0 +1,99 @@
+/** What a domain was made from, in a save file: what goes on being so, and what a reboot needs. */
+import { createHash } from 'node:crypto';
+import { closeSync, openSync, readSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { XennerError } from '../../base/errors.js';
+import {
+  MAX_CMDLINE_BYTES,
+  MAX_GUEST_MEMORY_MIB,
+  MAX_VCPUS,
+  MIN_GUEST_MEMORY_MIB,
+} from '../../base/limits.js';
+import type { CompleteConfig } from '../domain/config.js';
+import { findProfile } from '../profile/profiles.js';
+import type { Json, Saved } from './saved.js';
+
+const MAX_PATH = 4096;
+const READ_BYTES = 2 ** 20;
+const SHA256_HEX = 64;
+const MAX_PROFILE_NAME = 100;
+
+/** A file that a reboot reads: by its path, if it is still the one that it was. */
+export interface KnownFile {
+  readonly path: string;
+  /** Empty: it could not be read when the domain was saved. */
+  readonly sha256: string;
+}
+
+export interface SavedConfig {
+  readonly config: Omit<CompleteConfig, 'engine' | 'trace' | 'backing' | 'gdb'>;
+  readonly files: readonly KnownFile[];
+}
+
+function hashOf(path: string): string {
+  const hash = createHash('sha256');
+  try {
+    const fd = openSync(path, 'r');
+    try {
+      const bytes = Buffer.alloc(READ_BYTES);
+      for (let count = readSync(fd, bytes); count > 0; count = readSync(fd, bytes))
+        hash.update(bytes.subarray(0, count));
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return '';
+  }
+  return hash.digest('hex');
+}
+
+function saveFile(path: string): Json {
+  const absolute = resolve(path);
+  return { path: absolute, sha256: hashOf(absolute) };
+}
+
+export function saveConfig(config: CompleteConfig): Json {
+  const { kernel, ramdisk, cmdline, memoryMiB, vcpus, profile, fastPaths, onReboot } = config;
+  return {
+    kernel: saveFile(kernel),
+    ramdisk: ramdisk === undefined ? null : saveFile(ramdisk),
+    ...{ cmdline, memoryMiB, vcpus, profile: profile.name, fastPaths, onReboot },
+  };
+}
+
+function knownFile(saved: Saved): KnownFile {
+  return { path: saved.get('path').text(MAX_PATH), sha256: saved.get('sha256').text(SHA256_HEX) };
+}
+
+/** @throws XennerError ESAVE_DAMAGED, EPROFILE */
+export function restoreConfig(saved: Saved): SavedConfig {
+  const kernel = knownFile(saved.get('kernel'));
+  const ramdisk = saved.get('ramdisk').optional(knownFile);
+  const config = {
+    kernel: kernel.path,
+    ramdisk: ramdisk?.path,
+    cmdline: saved.get('cmdline').text(MAX_CMDLINE_BYTES),
+    memoryMiB: saved.get('memoryMiB').int(MIN_GUEST_MEMORY_MIB, MAX_GUEST_MEMORY_MIB),
+    vcpus: saved.get('vcpus').int(1, MAX_VCPUS),
+    profile: findProfile(saved.get('profile').text(MAX_PROFILE_NAME)),
+    fastPaths: saved.get('fastPaths').bool(),
+    onReboot: saved.get('onReboot').oneOf(['restart', 'end'] as const),
+  };
+  return { config, files: ramdisk === undefined ? [kernel] : [kernel, ramdisk] };
+}
+
+/**
+ * For a reboot after a restore. A save file from elsewhere might name any file of this host's for the guest to read: so only
+ * what it knows already is given to it.
+ * @throws XennerError ESAVE_REBOOT
+ */
+export function checkFiles(files: readonly KnownFile[]): void {
+  for (const { path, sha256 } of files) {
+    if (sha256 !== '' && hashOf(path) === sha256) continue;
+    throw new XennerError(
+      'ESAVE_REBOOT',
+      `the guest cannot reboot: ${path} is not the file that it was started from`,
+      'start it anew with `xenner run`',
+    );
+  }
+}

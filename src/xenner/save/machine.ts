@@ -1,0 +1,76 @@
+/** The state of a domain at rest as JSON, and a domain made from that. Memory is kept apart: save-file.ts. */
+import { XennerError } from '../../base/errors.js';
+import { guestCpuid } from '../cpuid.js';
+import type { Machine } from '../domain/machine.js';
+import { saveConfig } from './config.js';
+import { missingFeatures } from './cpu-features.js';
+import { hex64, type Json, Saved } from './saved.js';
+import { restoreVcpu, saveVcpu } from './vcpu.js';
+
+/** What has been typed and the guest has not taken; ConsoleBackend takes no more than this and one write. */
+export const MAX_CONSOLE_INPUT_BYTES = 256 * 1024;
+const HANDLE_BYTES = 16;
+const MAX_VM_ASSIST = 2n ** 32n - 1n;
+
+/** @param consoleInput typed, and not in the ring yet */
+export function saveMachine(machine: Machine, consoleInput: Uint8Array): Json {
+  const { systemNs, tsc } = machine.clock.saved;
+  return {
+    config: saveConfig(machine.config),
+    engine: machine.choice.engine.name,
+    savedAt: new Date().toISOString(),
+    handle: Buffer.from(machine.handle).toString('base64'),
+    consolePfn: machine.consolePfn,
+    consoleInput: Buffer.from(consoleInput).toString('base64'),
+    clock: { systemNs, tsc: hex64(tsc) },
+    vmAssist: hex64(machine.vmAssist),
+    shutdownCode: machine.shutdownCode ?? null,
+    pirqEoiMfn: machine.pirqEoiMfn ?? null,
+    freeFrames: machine.freeFrames.save(),
+    watchdogs: machine.watchdogs.save(),
+    events: machine.events.save(),
+    grants: machine.grants.save(),
+    vcpus: machine.vcpus.map(saveVcpu),
+  };
+}
+
+/**
+ * Gives a machine that was made for it, with the saved memory, the rest of its state.
+ * @returns the frame of the console's ring
+ * @throws XennerError ESAVE_DAMAGED, ESAVE_CPU
+ */
+export function restoreMachine(machine: Machine, json: Json): number {
+  const saved = new Saved(json, 'state');
+  const { nrPages } = machine;
+  const handle = saved.get('handle').bytes(HANDLE_BYTES);
+  machine.handle.set(handle);
+  const clock = saved.get('clock');
+  machine.clock.resume({ systemNs: clock.get('systemNs').time(), tsc: clock.get('tsc').u64() });
+  machine.vmAssist = saved.get('vmAssist').u64() & MAX_VM_ASSIST;
+  machine.shutdownCode = saved.get('shutdownCode').optional((code) => code.int(0, 0xff));
+  machine.pirqEoiMfn = saved.get('pirqEoiMfn').optional((mfn) => mfn.int(0, nrPages - 1));
+  machine.freeFrames.restore(saved.get('freeFrames'));
+  machine.watchdogs.restore(saved.get('watchdogs'));
+  machine.events.restore(saved.get('events'));
+  machine.grants.restore(saved.get('grants'));
+  const vcpus = saved.get('vcpus').tuple(machine.vcpus.length);
+  for (const vcpu of machine.vcpus) {
+    restoreVcpu(vcpu, vcpus[vcpu.id]!, machine);
+    checkCpu(machine, vcpu.cpuid);
+  }
+  return saved.get('consolePfn').int(0, nrPages - 1);
+}
+
+function checkCpu(machine: Machine, shown: Parameters<typeof missingFeatures>[0]): void {
+  const { engine } = machine.choice;
+  const missing = missingFeatures(
+    shown,
+    guestCpuid(machine.profile, 0, machine.vcpus.length, engine.cpuid?.()),
+  );
+  if (missing.length === 0) return;
+  throw new XennerError(
+    'ESAVE_CPU',
+    `the guest uses what the CPU of the ${engine.name} engine has not here: ${missing.join(', ')}`,
+    'restore it on another engine or another host',
+  );
+}

@@ -1,0 +1,62 @@
+/** Bringing a saved domain back. */
+
+import { XennerError } from '../../base/errors.js';
+import type { Topic } from '../../base/log.js';
+import type { EngineWish, GuestMemoryOptions } from '../../kvm/index.js';
+import { backingOf } from '../domain/config.js';
+import { Domain } from '../domain/domain.js';
+import { layoutXenFrames } from '../monitor/frames.js';
+import { checkFiles, restoreConfig } from './config.js';
+import { MAX_CONSOLE_INPUT_BYTES } from './machine.js';
+import { SaveFile } from './read.js';
+import { PAGE } from './save-file.js';
+
+/** With memory of a special kind, all of it is read before the guest goes on. */
+export interface RestoreOptions extends GuestMemoryOptions {
+  /** Default `auto`. */
+  engine?: EngineWish;
+  /** Reads all of the file first, and compares it with what was saved. Default false. */
+  verify?: boolean;
+  /** As in DomainConfig. */
+  gdb?: { port: number; wait: boolean };
+  /** Topics to trace to standard error, as JSON lines. */
+  trace?: readonly Topic[];
+}
+
+const FRAMES_PER_MIB = 256;
+
+/**
+ * Goes on with a domain that Domain.save() wrote to a file. The promise resolves when the guest is about to execute its next
+ * instruction. Memory is read from the file when the guest first touches it: the file has to stay as it is while the domain runs;
+ * removing it or renaming another one over it does no harm.
+ * @throws XennerError (rejection): ESAVE_FILE, ESAVE_DAMAGED, ESAVE_VERSION; ESAVE_CPU when the guest uses features that the
+ * engine's CPU has not; what createDomain() throws
+ */
+export async function restoreDomain(path: string, options: RestoreOptions = {}): Promise<Domain> {
+  const file = SaveFile.open(path);
+  try {
+    const { config, files } = restoreConfig(file.state.get('config'));
+    const frames = layoutXenFrames(
+      config.memoryMiB * FRAMES_PER_MIB,
+      config.vcpus,
+      config.profile.grantFrames,
+    );
+    if (file.memoryBytes !== frames.totalPages * PAGE) {
+      throw new XennerError(
+        'ESAVE_DAMAGED',
+        `${path} is damaged: its memory is not of the size that it says`,
+      );
+    }
+    if (options.verify === true) file.verifyMemory();
+    const consoleInput = file.state.get('consoleInput').bytes(MAX_CONSOLE_INPUT_BYTES);
+    const { engine = 'auto', gdb, trace = [] } = options;
+    const domain = new Domain({ ...config, backing: backingOf(options), engine, gdb, trace }, () =>
+      checkFiles(files),
+    );
+    await domain.listen();
+    await domain.start({ machine: file.machine, consoleInput });
+    return domain;
+  } finally {
+    file.close();
+  }
+}

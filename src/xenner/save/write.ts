@@ -1,0 +1,112 @@
+/** Writing a save file: all of it, or none. */
+import { randomBytes } from 'node:crypto';
+import {
+  closeSync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  realpathSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { XennerError } from '../../base/errors.js';
+import { type GuestMemory, gpa } from '../../kvm/index.js';
+import { CHUNK_BYTES, encodeHeader, layoutSave, PAGE, sha256 } from './save-file.js';
+import type { Json } from './saved.js';
+
+export interface SaveSource {
+  readonly memory: GuestMemory;
+  /** Somebody wants the domain's end, and no file. */
+  stopped(): boolean;
+}
+
+/**
+ * The file appears under its name, and replaces another one, when it is complete and on the disk.
+ * @throws XennerError ESAVE: there is no new file, and the old one is as it was
+ */
+export function writeSaveFile(path: string, state: Json, source: SaveSource): void {
+  const target = targetOf(path);
+  const unfinished = `${target}.${randomBytes(6).toString('hex')}.part`;
+  try {
+    const fd = openSync(unfinished, 'wx', 0o600);
+    try {
+      writeAll(fd, state, source);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(unfinished, target);
+  } catch (error) {
+    removeQuietly(unfinished);
+    throw saveError(path, error);
+  }
+  syncDirectory(path, dirname(target));
+}
+
+/** A link is followed, as writing through it would; devices and folders are not replaced. */
+function targetOf(path: string): string {
+  try {
+    const target = realpathSync(path);
+    if (!statSync(target).isFile())
+      throw new XennerError('ESAVE', `cannot save to ${path}: it is no regular file`);
+    return target;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return path;
+    throw saveError(path, error);
+  }
+}
+
+function writeAll(fd: number, state: Json, { memory, stopped }: SaveSource): void {
+  const text = Buffer.from(JSON.stringify(state));
+  const layout = layoutSave(text.length, memory.size);
+  ftruncateSync(fd, layout.memoryAt + layout.memoryBytes);
+  const sums = new Uint32Array(layout.sumsBytes / 4);
+  for (let at = 0; at < memory.size; at += CHUNK_BYTES) {
+    if (stopped()) throw new Error('the domain was destroyed');
+    const length = Math.min(CHUNK_BYTES, memory.size - at);
+    sums[at / CHUNK_BYTES] = memory.writePagesTo(fd, layout.memoryAt + at, gpa(at), length);
+  }
+  if (memory.isDamaged) throw new Error('the file that it was restored from is damaged');
+  const sumBytes = new Uint8Array(sums.buffer);
+  write(fd, text, PAGE);
+  write(fd, sumBytes, PAGE + text.length);
+  fsyncSync(fd);
+  write(fd, encodeHeader(layout, sha256(text, sumBytes)), 0);
+  fsyncSync(fd);
+}
+
+function write(fd: number, bytes: Uint8Array, position: number): void {
+  for (let done = 0; done < bytes.length; ) {
+    done += writeSync(fd, bytes, done, bytes.length - done, position + done);
+  }
+}
+
+/** The new name is on the disk too. */
+function syncDirectory(path: string, directory: string): void {
+  try {
+    const fd = openSync(directory, 'r');
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw saveError(path, error);
+  }
+}
+
+function removeQuietly(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It was never made: the error that is thrown says why.
+  }
+}
+
+function saveError(path: string, error: unknown): XennerError {
+  if (error instanceof XennerError) return error;
+  const { message } = error as Error;
+  return new XennerError('ESAVE', `cannot save to ${path}: ${message}`, undefined, { cause: error });
+}
