@@ -5,6 +5,9 @@ import { ConsoleScript } from '../../scripts/lib/console-script.mjs';
 import { buildKernel } from '../fuzz/kernels.js';
 import { Gdb } from './gdb.js';
 
+/** What runs the guest: the lab's KVM, when this runs in the lab. */
+export const ENGINE = process.env.XENNER_GDB_TEST_ENGINE === 'kvm' ? 'kvm' : 'soft';
+
 let built: string | undefined;
 export function debuggedKernel(): string {
   built ??= buildKernel('gdb/kernel');
@@ -39,7 +42,7 @@ export class DebuggedGuest {
   }
 
   static async start({ wait = true, ...options }: Options = {}): Promise<DebuggedGuest> {
-    const config = { kernel: debuggedKernel(), memoryMiB: 64, engine: 'soft', onReboot: 'end' } as const;
+    const config = { kernel: debuggedKernel(), memoryMiB: 64, engine: ENGINE, onReboot: 'end' } as const;
     return new DebuggedGuest(await createDomain({ ...config, ...options, gdb: { port: 0, wait } }));
   }
 

@@ -14,7 +14,7 @@ import {
 /** What the commands are about: a domain that stands still. */
 export interface Target {
   readonly nrVcpus: number;
-  ask<R extends DebugRequest>(request: R): Promise<DebugAnswers[R['op']] | undefined>;
+  ask<R extends DebugRequest>(request: R, answered?: () => void): Promise<DebugAnswers[R['op']] | undefined>;
 }
 
 /** What a client has said for the commands that follow. */

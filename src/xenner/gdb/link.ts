@@ -23,10 +23,18 @@ export class DebugLink {
     port.unref();
   }
 
-  /** Undefined: only a guest that stands still has an answer, or the domain has ended. */
-  ask<R extends DebugRequest>(request: R): Promise<DebugAnswers[R['op']] | undefined> {
+  /**
+   * Undefined: only a guest that stands still has an answer, or the domain has ended.
+   * @param answered called before anything that the vCPU thread has said after its answer
+   */
+  ask<R extends DebugRequest>(request: R, answered = () => {}): Promise<DebugAnswers[R['op']] | undefined> {
     if (this.#closed) return Promise.resolve(undefined);
-    const answer = new Promise<unknown>((resolve) => this.#waiting.push(resolve));
+    const answer = new Promise<unknown>((resolve) => {
+      this.#waiting.push((value) => {
+        answered();
+        resolve(value);
+      });
+    });
     this.port.postMessage(request);
     this.wake();
     return answer as Promise<DebugAnswers[R['op']] | undefined>;

@@ -84,6 +84,8 @@ export class GdbServer {
 
   #connected(socket: Socket): void {
     const client = { socket, session: undefined as Session | undefined };
+    // The last one is gone, or this one would not be here; its `close` may still be on its way.
+    this.#client?.session?.leave();
     this.#client = client;
     socket.setNoDelay(true);
     socket.on('data', (chunk) => this.#received(client, chunk));
@@ -106,14 +108,15 @@ export class GdbServer {
     }
     const { socket } = client;
     client.session = new Session(
-      { nrVcpus: this.nrVcpus, ask: (request) => link.ask(request) },
+      { nrVcpus: this.nrVcpus, ask: (request, answered) => link.ask(request, answered) },
       {
-        send: (bytes) => sendAll(socket, bytes),
+        send: (bytes) => void socket.write(bytes),
+        drained: () => drained(socket),
         close: () => socket.destroySoon(),
         kill: this.kill,
       },
     );
-    void client.session.begin();
+    client.session.begin();
     socket.resume();
   }
 
@@ -130,8 +133,8 @@ export class GdbServer {
   }
 }
 
-function sendAll(socket: Socket, bytes: Buffer): Promise<void> {
-  if (socket.destroyed || socket.write(bytes)) return Promise.resolve();
+function drained(socket: Socket): Promise<void> {
+  if (socket.destroyed || !socket.writableNeedDrain) return Promise.resolve();
   return new Promise((resolve) => {
     const done = () => {
       socket.off('drain', done).off('close', done);

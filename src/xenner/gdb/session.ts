@@ -6,8 +6,9 @@ import { encodePacket, PacketReader, ProtocolError } from './packet.js';
 
 /** What a session does to the connection and to the domain. */
 export interface SessionHost {
-  /** Resolves when the client has taken enough of it to be sent more. */
-  send(bytes: Buffer): Promise<void>;
+  send(bytes: Buffer): void;
+  /** Resolves when the client has taken enough of that to be sent more. */
+  drained(): Promise<void>;
   /** Nothing comes from the session any more. */
   close(): void;
   kill(): void;
@@ -38,20 +39,21 @@ export class Session {
   ) {}
 
   /** Stops the guest. */
-  async begin(): Promise<void> {
-    await this.target.ask({ op: 'attach' });
-    this.#attached = true;
+  begin(): void {
+    void this.target.ask({ op: 'attach' }, () => {
+      this.#attached = true;
+    });
   }
 
   /** @throws ProtocolError: the connection is of no use any more */
   feed(chunk: Uint8Array): void {
     for (const input of this.#reader.feed(chunk)) {
       if (this.#over) return;
-      if (input !== 'interrupt' && !this.#noAck) this.#send(Buffer.from(input === 'damaged' ? '-' : '+'));
+      if (input !== 'interrupt' && !this.#noAck) this.host.send(Buffer.from(input === 'damaged' ? '-' : '+'));
       if (input === 'damaged') continue;
       // As QEMU does it: whatever comes while the guest runs stops it.
       if (this.#running) this.#interrupt();
-      if (input === 'interrupt' && this.#running) continue;
+      if (input === 'interrupt' && this.#running && this.#queue.length === 0) continue;
       if (this.#queue.length === MAX_GDB_QUEUED_PACKETS) throw new ProtocolError('it waits for no answers');
       this.#queue.push(input);
     }
@@ -65,7 +67,7 @@ export class Session {
     this.#state.vcpu = stop.vcpu;
     this.#running = false;
     this.#interrupting = false;
-    if (this.#owesStop) this.#send(encodePacket(stopReply(stop, this.#state.breaks)));
+    if (this.#owesStop) this.host.send(encodePacket(stopReply(stop, this.#state.breaks)));
     this.#owesStop = false;
     void this.#serve();
   }
@@ -73,7 +75,7 @@ export class Session {
   /** The domain is no more. @param reply the stop reply that says how */
   ended(reply: string): void {
     if (this.#over) return;
-    if (this.#owesStop) this.#send(encodePacket(reply));
+    if (this.#owesStop) this.host.send(encodePacket(reply));
     this.#close();
   }
 
@@ -96,7 +98,7 @@ export class Session {
     while (!this.#running && !this.#over) {
       const packet = this.#queue.shift();
       if (packet === undefined) break;
-      // It came before the guest stood still, or is for what a packet before it has made run.
+      // It has stopped what a packet before it made run, or came while the guest stood still.
       if (packet === 'interrupt') continue;
       await this.#act(await execute(this.target, this.#state, packet));
     }
@@ -113,7 +115,8 @@ export class Session {
       await asked;
       return;
     }
-    await this.host.send(encodePacket(outcome.reply));
+    this.host.send(encodePacket(outcome.reply));
+    await this.host.drained();
     if ('noAck' in outcome) this.#noAck = true;
     if (!('end' in outcome)) return;
     if (outcome.end === 'detach') this.leave();
@@ -124,9 +127,5 @@ export class Session {
   #close(): void {
     this.#over = true;
     this.host.close();
-  }
-
-  #send(bytes: Buffer): void {
-    void this.host.send(bytes);
   }
 }
