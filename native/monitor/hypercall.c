@@ -1,5 +1,5 @@
 /* Hypercalls that a profile showed to be hot, each with the result that TypeScript gives; the rest leave. */
-#include "monitor.h"
+#include "smp.h"
 #include <xen/vcpu.h>
 #include <xen/sched.h>
 
@@ -124,9 +124,15 @@ static s64 (*const fast_path[NR_HYPERCALLS])(struct vcpu_area *, const u64 *) = 
     [__HYPERVISOR_sched_op] = fast_sched_op,
 };
 
+#define LOCKED_CALLS                                                                                         \
+  (1ul << __HYPERVISOR_mmu_update | 1ul << __HYPERVISOR_update_va_mapping | 1ul << __HYPERVISOR_mmuext_op)
+
 static s64 call(struct vcpu_area *v, u64 nr, const u64 *args) {
   if (nr < NR_HYPERCALLS && fast_path[nr] && v->fast_paths) {
+    int locked = LOCKED_CALLS >> nr & 1;
+    if (locked) lock(v);
     s64 result = fast_path[nr](v, args);
+    if (locked) unlock(v);
     if (likely(result != LEAVE_TO_HYPERVISOR)) {
       v->counters[nr]++;
       return result;

@@ -118,6 +118,32 @@ static s64 copy_page(u64 to, u64 from) {
   return 0;
 }
 
+/* MMUEXT_TLB_FLUSH_MULTI and _INVLPG_MULTI: other vCPUs flush all, once for all calls of a multicall. */
+static s64 flush_many(struct vcpu_area *v, u64 mask, int all, u64 address) {
+  u64 self = 1ul << v->id;
+  if (!(DOMAIN->flags & DOMAIN_LAPIC)) return LEAVE_TO_HYPERVISOR;
+  if (!all && !address_ok(address)) return 0;
+  if (mask & ~self) {
+    v->flush_mask |= mask & ~self;
+    v->pending |= PENDING_FLUSH_OTHERS;
+  }
+  if (!(mask & self)) return 0;
+  if (all)
+    v->pending |= PENDING_CR3;
+  else
+    invlpg(address);
+  return 0;
+}
+
+static s64 flush_of_list(struct vcpu_area *v, u64 list, int all, u64 address) {
+  u64 mask;
+  if (DOMAIN->nr_vcpus == 1 || !guest_range_ok(list, 8)) return LEAVE_TO_HYPERVISOR;
+  get_guest(mask, list, fault);
+  return flush_many(v, mask, all, address);
+fault:
+  return LEAVE_TO_HYPERVISOR;
+}
+
 static s64 mmuext(struct vcpu_area *v, u64 cmd, u64 arg1, u64 arg2) {
   switch (cmd) {
   case MMUEXT_PIN_L1_TABLE:
@@ -131,14 +157,18 @@ static s64 mmuext(struct vcpu_area *v, u64 cmd, u64 arg1, u64 arg2) {
     return new_baseptr(v, arg1);
   case MMUEXT_NEW_USER_BASEPTR:
     return new_user_baseptr(v, arg1);
+  case MMUEXT_TLB_FLUSH_MULTI:
+    return flush_of_list(v, arg2, 1, 0);
+  case MMUEXT_INVLPG_MULTI:
+    return flush_of_list(v, arg2, 0, arg1);
   case MMUEXT_TLB_FLUSH_ALL:
-    if (DOMAIN->nr_vcpus > 1) return LEAVE_TO_HYPERVISOR;
+    if (DOMAIN->nr_vcpus > 1) return flush_many(v, ~0ul, 1, 0);
     /* fall through */
   case MMUEXT_TLB_FLUSH_LOCAL:
     v->pending |= PENDING_CR3;
     return 0;
   case MMUEXT_INVLPG_ALL:
-    if (DOMAIN->nr_vcpus > 1) return LEAVE_TO_HYPERVISOR;
+    if (DOMAIN->nr_vcpus > 1) return flush_many(v, ~0ul, 0, arg1);
     /* fall through */
   case MMUEXT_INVLPG_LOCAL:
     if (address_ok(arg1)) invlpg(arg1);

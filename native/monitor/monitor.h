@@ -90,12 +90,10 @@ enum {
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_DEADLINE 0x6e0u
 #define MSR_X2APIC_EOI 0x80bu
+#define MSR_X2APIC_ICR 0x830u
 
 /* Leaves for the hypervisor; everything it needs stands in the vCPU area. */
-static inline void exit_to_hypervisor(struct vcpu_area *v, u64 reason) {
-  v->exit_reason = reason;
-  __asm__ volatile("outb %%al, %0" ::"i"(EXIT_PORT) : "memory");
-}
+void exit_to_hypervisor(struct vcpu_area *v, u64 reason);
 
 /*
  * Guest linear addresses are used as they are: the guest's page tables are loaded. A fault inside lands on

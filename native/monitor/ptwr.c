@@ -1,15 +1,19 @@
 /*
  * ptwr: a kernel's write to an entry of an L1 table that it has mapped read-only. Xen emulates the
- * instruction (xen/arch/x86/pv/ro-page-fault.c); here the guest executes it itself, with the mapping made
- * writable for that one step, and the entry is checked after. Only MOV and XCHG of whole entries, which are
- * what a kernel takes most, are done at once.
+ * instruction (xen/arch/x86/pv/ro-page-fault.c); here the guest executes it itself, for that one step with
+ * tables of its vCPU's own, in which the mapping is writable and which no other vCPU uses, and the entry is
+ * checked after. Only MOV and XCHG of whole entries, which are what a kernel takes most, are done at once.
  */
 #include "insn.h"
+#include "mm.h"
+#include "smp.h"
 
 #define DR6_BREAKPOINTS 0xful
 #define DR6_SINGLE_STEP 0x4000ul
 #define DR7_ENABLED 0xfful
 #define ENTRY_SIZE 8
+#define PAGE_SIZE 4096
+#define PAGE_RW 2ul
 
 /* Bytes that the instruction writes, 0 for one that does not write to memory or is none of those listed. */
 static unsigned write_size(const struct insn *i) {
@@ -54,7 +58,12 @@ static unsigned write_size(const struct insn *i) {
 }
 
 static s64 commit(struct vcpu_area *v, u64 gpa, u64 old, u64 value) {
-  if (DOMAIN->flags & DOMAIN_FAST_PATHS) return l1_entry_written(v, old, value);
+  if (DOMAIN->flags & DOMAIN_FAST_PATHS) {
+    lock(v);
+    s64 error = l1_entry_written(v, old, value);
+    unlock(v);
+    return error;
+  }
   v->hypercall[0] = gpa;
   v->hypercall[1] = old;
   v->hypercall[2] = value;
@@ -102,6 +111,26 @@ static int write_at_once(struct vcpu_area *v, struct regs *r, struct insn *i, u6
   return 1;
 }
 
+/* Loads copies of the four tables that map the address, with the last entry writable. 0: it is mapped no more. */
+static int load_own_tables(struct vcpu_area *v, u64 address) {
+  u64 offset = BLOCK_OFFSET(v->id) + BLOCK_PTWR_TABLES, gpa = DOMAIN->monitor + offset;
+  u64 *copy = (u64 *)(MONITOR_VA + offset), table = v->cr3 & PTE_ADDRESS;
+  for (int shift = 39;; shift -= 9, copy += NR_ENTRIES) {
+    if (table >> 12 >= DOMAIN->total_pages) return 0;
+    const u64 *from = direct(table);
+    for (int i = 0; i < NR_ENTRIES; i++)
+      copy[i] = from[i];
+    u64 *entry = copy + (address >> shift & (NR_ENTRIES - 1));
+    table = *entry & PTE_ADDRESS;
+    *entry |= PAGE_RW;
+    if (shift == 12) break;
+    gpa += PAGE_SIZE;
+    *entry = (*entry & ~PTE_ADDRESS) | gpa;
+  }
+  load_cr3(DOMAIN->monitor + offset);
+  return 1;
+}
+
 int ptwr_begin(struct vcpu_area *v, struct regs *r) {
   u64 address = v->cr2;
   struct insn i;
@@ -115,16 +144,12 @@ int ptwr_begin(struct vcpu_area *v, struct regs *r) {
   if (!size || (address & (size - 1))) return 0;
   struct ptwr *p = &v->ptwr;
   p->address = address;
-  p->mapping_gpa = (u64)mapping - DIRECT_VA;
   p->entry_gpa = (*mapping & PTE_ADDRESS) | (address & 0xff8);
-  /* The entry through which it is reached itself would show the change that is made for the step. */
-  if (p->entry_gpa == p->mapping_gpa) return 0;
   if (size == ENTRY_SIZE && write_at_once(v, r, &i, address, p->entry_gpa)) return 1;
   p->rflags = r->rflags & (X86_EFLAGS_TF | X86_EFLAGS_IF);
   p->old = *(volatile u64 *)direct(p->entry_gpa);
   v->fault_registers = *r;
-  *mapping |= 2;
-  invlpg(address);
+  if (!load_own_tables(v, address)) return 0;
   r->rflags = (r->rflags & ~X86_EFLAGS_IF) | X86_EFLAGS_TF;
   p->active = 1;
   return 1;
@@ -142,10 +167,9 @@ static int only_step(struct vcpu_area *v) {
 /* Returns 1 when nothing is left of the trap. */
 int ptwr_finish(struct vcpu_area *v, struct regs *r) {
   struct ptwr *p = &v->ptwr;
-  u64 *entry = direct(p->entry_gpa), *mapping = direct(p->mapping_gpa);
+  u64 *entry = direct(p->entry_gpa);
   p->active = 0;
-  *mapping &= ~2ul;
-  invlpg(p->address);
+  load_cr3(v->cr3);
   r->rflags = (r->rflags & ~(X86_EFLAGS_TF | X86_EFLAGS_IF)) | p->rflags;
   int over = r->vector == TRAP_debug && only_step(v);
   u64 value = *(volatile u64 *)entry;

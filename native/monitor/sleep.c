@@ -1,5 +1,5 @@
 /* A vCPU with nothing to do: it halts in ring 0 until it has an event, and keeps account of its time. */
-#include "monitor.h"
+#include "smp.h"
 #include <xen/vcpu.h>
 
 #define NR_STATES 4
@@ -56,7 +56,9 @@ void vcpu_sleep(struct vcpu_area *v) {
     runstate_change(v, RUNSTATE_blocked);
     do {
       timers_changed(v);
+      go_outside(v);
       __asm__ volatile("sti; hlt; cli" ::: "memory");
+      come_back(v);
       if (unlikely(v->debug)) debug_asleep(v);
       if (unlikely(v->rest)) exit_to_hypervisor(v, MONITOR_EXIT_REST);
     } while (!may_wake_up(v));

@@ -2,7 +2,7 @@
  * System time, and what a vCPU is to be interrupted for at a time: its one-shot timer, and the time-out of a
  * poll. Where there is a local APIC its timer sees to them; otherwise the hypervisor does.
  */
-#include "monitor.h"
+#include "smp.h"
 
 #define ATOMIC_SET(word, bit) (__atomic_fetch_or(word, 1ul << (bit), __ATOMIC_SEQ_CST) >> (bit)&1)
 #define BITS_PER_WORD 64
@@ -51,8 +51,9 @@ static void set_pending(struct vcpu_area *v, u64 port) {
   vcpu_info_t *info = vcpu_info(v);
   u64 word = port / BITS_PER_WORD, bit = port % BITS_PER_WORD;
   if (ATOMIC_SET(&shared->evtchn_pending[word], bit)) return;
-  if (*(volatile u64 *)&shared->evtchn_mask[word] >> bit & 1) return;
-  if (!ATOMIC_SET(&info->evtchn_pending_sel, word)) info->evtchn_upcall_pending = 1;
+  if (!(*(volatile u64 *)&shared->evtchn_mask[word] >> bit & 1) && !ATOMIC_SET(&info->evtchn_pending_sel, word))
+    info->evtchn_upcall_pending = 1;
+  kick_pollers(v);
 }
 
 void timer_interrupt(struct vcpu_area *v) {

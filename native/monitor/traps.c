@@ -1,6 +1,6 @@
 /* Where every trap arrives: what the monitor does itself, and what becomes a bounce frame on the guest's
  * kernel stack. */
-#include "monitor.h"
+#include "smp.h"
 
 #define PFEC_user_mode 4ul
 #define DR6_DEFAULT 0xffff0ff0ul
@@ -111,13 +111,11 @@ static void load_debugregs(struct vcpu_area *v) {
 }
 
 void apply_pending(struct vcpu_area *v) {
+  if (unlikely(v->flush_requests != v->flush_done)) flush_if_asked(v);
   u64 pending = v->pending;
   if (likely(!pending)) return;
   v->pending = 0;
-  if (unlikely(pending & PENDING_FLUSH_ALL)) {
-    exit_to_hypervisor(v, MONITOR_EXIT_FLUSH_ALL);
-    pending |= PENDING_CR3;
-  }
+  if (unlikely(pending & (PENDING_FLUSH_ALL | PENDING_FLUSH_OTHERS))) pending |= flush_others(v, pending);
   if (pending & PENDING_CR3)
     flush_tlb(v);
   else if (pending & PENDING_INVLPG)

@@ -40,8 +40,11 @@ typedef long s64;
 #define BLOCK_STUB 0x1000
 #define BLOCK_VCPU_AREA 0x2000
 #define BLOCK_STACK_TOP 0x8000
-#define BLOCK_IST_TOP 0xc000
-#define BLOCK_DEBUG_TOP 0x10000
+#define BLOCK_IST_TOP 0xa000
+#define BLOCK_DEBUG_TOP 0xc000
+#define BLOCK_PTWR_TABLES 0xc000 /* one a level; L4 first */
+
+#define MAX_VCPUS 16
 
 /* Selectors in the reserved GDT page (xen-x86_64.h: FLAT_*), then the monitor's own. */
 #define SEL_USER_CS32 0xe023
@@ -106,6 +109,7 @@ typedef long s64;
 #define PENDING_FLUSH_ALL (1u << 11) /* the TLB of every vCPU; of domains that have several */
 #define PENDING_SLEEP (1u << 12)     /* until an event, or what poll_* say */
 #define PENDING_TIMER (1u << 13)     /* timer_deadline is another one */
+#define PENDING_FLUSH_OTHERS (1u << 14) /* the TLBs of the vCPUs in flush_mask */
 
 /* vcpu_area.debug: what a debugger wants. */
 #define DEBUG_STOP 1  /* the guest does not go on, and gets no events */
@@ -163,10 +167,9 @@ struct trap_handler {
  */
 struct ptwr {
   u64 active;
-  u64 address;     /* faulting linear address */
-  u64 mapping_gpa; /* the entry that maps it */
-  u64 entry_gpa;   /* the entry that is written */
-  u64 rflags;      /* the guest's own TF and IF */
+  u64 address;   /* faulting linear address */
+  u64 entry_gpa; /* the entry that is written */
+  u64 rflags;    /* the guest's own TF and IF */
   u64 old;
 };
 
@@ -227,6 +230,11 @@ struct vcpu_area {
   u64 debug;
   u64 debug_tf;    /* X86_EFLAGS_TF, if a step's TF is the debugger's and not the guest's own */
   u64 debug_dr[5]; /* DR0..3 and DR7 of the debugger: instead of the guest's, while DR7 is not 0 */
+  u64 outside;        /* runs no code: nobody waits for it to flush its TLB */
+  u64 flush_requests; /* flushes of its TLB that others have asked for, and the last of them that is done */
+  u64 flush_done;
+  u64 flush_mask; /* for PENDING_FLUSH_OTHERS: a bit a vCPU */
+  u64 holds_lock;
   struct ptwr ptwr;
   struct regs fault_registers; /* the guest's registers when a write through ptwr began */
   u64 counters[64];            /* by hypercall number: served in the monitor */
@@ -252,6 +260,8 @@ struct domain_area {
   u64 domid;
   u64 shared_info; /* address in the direct map */
   u64 xen_version; /* what XENVER_version answers */
+  u64 monitor;     /* where MONITOR_VA is, in guest-physical memory */
+  u64 lock;        /* of vCPUs that run at the same time: page types and page tables */
 };
 
 /* First bytes of the monitor's binary: offsets from MONITOR_VA. */

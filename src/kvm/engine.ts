@@ -31,6 +31,8 @@ export interface Engine {
   readonly lapic: boolean;
   /** Breakpoints that a debugger has besides DR0..3. */
   readonly maxBreakpoints: number;
+  /** vCPUs run at the same time, and while the machine's thread is outside wait(); otherwise they take turns inside it. */
+  readonly parallel: boolean;
   createMachine(options: MachineOptions): Machine;
   /** What its CPU has, where that is not the same on every host. */
   cpuid?(): CpuidEntry[];

@@ -1,5 +1,6 @@
 /** Real KVM: each vCPU in KVM_RUN, on a native thread of its own when there are several. */
 import { XennerError } from '../base/errors.js';
+import { MAX_VCPUS } from '../base/limits.js';
 import { loadAddon } from './addon.js';
 import { decodeExit, EXIT_OFFSET } from './api/exits.js';
 import { Kvm } from './api/kvm.js';
@@ -21,7 +22,7 @@ import type { Gpa } from './guest-memory.js';
 import { fpuOf, fxsaveOf, getCpuState, setCpuState } from './kvm-state.js';
 import { KVM_CAP_SPLIT_IRQCHIP } from './uapi/caps.js';
 import { KVM_EXITS } from './uapi/exits.js';
-import { KVM_CPUID_FLAG_SIGNIFCANT_INDEX } from './uapi/vcpu.js';
+import { KVM_CPUID_FLAG_SIGNIFCANT_INDEX, KVM_MP_STATE_RUNNABLE } from './uapi/vcpu.js';
 
 /** GSIs of an I/O APIC that nobody has. */
 const SPLIT_IRQCHIP_PINS = 24n;
@@ -46,9 +47,10 @@ const PORT_OFFSET = EXIT_OFFSET + KVM_EXITS.KVM_EXIT_IO.fields.offsetof('port');
 
 export const kvmEngine: Engine = {
   name: 'kvm',
-  maxVcpus: 1,
+  maxVcpus: MAX_VCPUS,
   lapic: true,
   maxBreakpoints: 0,
+  parallel: true,
   createMachine: (options) => new KvmMachine(options),
   cpuid: supportedCpuid,
 };
@@ -77,7 +79,7 @@ class KvmMachine implements Machine {
 
   constructor({ memory, exitPort, timerVector, nrVcpus }: MachineOptions) {
     if (nrVcpus > kvmEngine.maxVcpus) {
-      throw new XennerError('EVCPU_LIMIT', `the KVM engine runs ${kvmEngine.maxVcpus} vCPU`);
+      throw new XennerError('EVCPU_LIMIT', `the KVM engine runs ${kvmEngine.maxVcpus} vCPUs`);
     }
     this.#exitPort = exitPort;
     const kvm = new Kvm();
@@ -221,6 +223,8 @@ class KvmEngineVcpu implements Vcpu {
 
   setState(state: CpuState): void {
     setCpuState(this.kvm, state);
+    // KVM has all but the first wait for INIT and SIPI.
+    this.kvm.setMpState(KVM_MP_STATE_RUNNABLE);
     const bsp = this.index === 0 ? APICBASE_BSP : 0n;
     this.kvm.setMsrs([
       { index: MSR_IA32_APICBASE, data: APIC_BASE | APICBASE_X2APIC | bsp },

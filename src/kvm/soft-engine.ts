@@ -48,6 +48,7 @@ export const softEngine: Engine = {
   maxVcpus: MAX_VCPUS,
   lapic: false,
   maxBreakpoints: MAX_BREAKPOINTS,
+  parallel: false,
   createMachine: (options) => new SoftMachine(options),
 };
 

@@ -41,6 +41,8 @@ export interface Domain {
   readonly events: EventChannels;
   readonly grants: GrantTable;
   readonly vcpus: readonly Vcpu[];
+  /** They run at the same time: what one of them makes the hypervisor do, the others may be in the middle of. */
+  readonly parallel: boolean;
   /** Enabled VMASST_TYPE_*: a bit each. */
   vmAssist: bigint;
   /** Frames that the guest gave up with memory_op. */

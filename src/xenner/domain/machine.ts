@@ -32,6 +32,7 @@ import type { SavedMachine } from '../save/save-file.js';
 import { writeSaveFile } from '../save/write.js';
 import { SystemClock } from './clock.js';
 import type { CompleteConfig } from './config.js';
+import { DomainLock } from './domain-lock.js';
 import type { Domain } from './domain-state.js';
 import type { ExitCounts } from './exit-counts.js';
 import { FreeFrames } from './free-frames.js';
@@ -96,6 +97,7 @@ export class Machine implements Domain {
 
   readonly debugger: Debugger | undefined;
   readonly #engineMachine: EngineMachine;
+  readonly #lock: DomainLock;
   #end: DomainEnd | undefined;
   /** Found stopped when they were to be paused. */
   readonly #stopped: VirtualCpu[] = [];
@@ -134,6 +136,7 @@ export class Machine implements Domain {
       gpa(this.frames.monitor + monitor.DOMAIN_AREA),
       monitor.domain_area,
     );
+    this.#lock = new DomainLock(this.area);
     if (saved === undefined) installXen(this, config.vcpus);
     this.vcpus = Array.from(
       { length: config.vcpus },
@@ -163,7 +166,7 @@ export class Machine implements Domain {
     while (this.#end === undefined) {
       const vcpu = this.#stopped.shift() ?? this.#wait();
       if (vcpu === undefined) this.#attend();
-      else if (vcpu.handle(vcpu.engine.exit)) this.resume(vcpu);
+      else if (this.#handle(vcpu)) this.resume(vcpu);
       else this.debugger?.settle();
       this.orders.step();
     }
@@ -211,6 +214,10 @@ export class Machine implements Domain {
     return (Atomics.load(this.host.control, 0) & CONTROL_STOP) !== 0;
   }
 
+  get parallel(): boolean {
+    return this.choice.engine.parallel && this.vcpus.length > 1;
+  }
+
   get nrPages(): number {
     return this.frames.nrPages;
   }
@@ -251,10 +258,13 @@ export class Machine implements Domain {
     this.host.consoleIo(text);
   }
 
-  /** Of the TLBs of all vCPUs, `vcpu` has seen to its own. */
+  /** Of the TLBs of all vCPUs, which take turns; `vcpu` has seen to its own. */
   flushOthers(vcpu: VirtualCpu): void {
     this.area.setLow('flush_clock', (this.area.low('flush_clock') + 1) >>> 0);
-    flushTlb(this.vcpus.filter((other) => other !== vcpu));
+    flushTlb(
+      vcpu,
+      this.vcpus.filter((other) => other !== vcpu),
+    );
   }
 
   shutdown(reason: number): void {
@@ -282,6 +292,18 @@ export class Machine implements Domain {
   close(): void {
     this.#engineMachine.close();
     this.memory.close();
+  }
+
+  #handle(vcpu: VirtualCpu): boolean {
+    const { exit } = vcpu.engine;
+    if (!this.parallel) return vcpu.handle(exit);
+    if (!this.#lock.take()) {
+      this.end({ kind: 'crash', why: 'the guest broke the monitor: a lock is never given back', vcpu });
+      return false;
+    }
+    const goesOn = vcpu.handle(exit);
+    this.#lock.release();
+    return goesOn;
   }
 
   #wait(): VirtualCpu | undefined {
@@ -339,6 +361,7 @@ export class Machine implements Domain {
     area.setLow('domid', this.domid);
     area.set('shared_info', direct(frames.sharedInfo));
     area.setLow('xen_version', xenVersionWord(this.profile));
+    area.setLow('monitor', frames.monitor);
   }
 }
 

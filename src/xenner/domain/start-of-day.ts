@@ -83,6 +83,7 @@ function prepareVcpu(machine: Machine, vcpu: VirtualCpu, cpu: readonly CpuidEntr
   vcpu.area.set('vcpu_info', monitor.DIRECT_VA + BigInt(vcpu.vcpuInfo));
   vcpu.area.setLow('kernel_ss', monitor.SEL_SHOWN_KERNEL_SS);
   vcpu.area.setLow('sysret_cs', monitor.SYSRET_NONE);
+  vcpu.area.setLow('outside', 1);
   vcpu.runstate.change(RUNSTATE_offline, 0);
   memory.writeU8(gpa(vcpu.vcpuInfo + UPCALL_MASK), 1);
   vcpu.cpuid = guestCpuid(profile, vcpu.id, vcpus.length, cpu);

@@ -231,21 +231,29 @@ export class VirtualCpu implements Vcpu {
     // What VCPUOP_initialise left to the monitor, or a debugger wants.
     if (this.area.low('pending') !== 0 || this.area.low('debug') !== 0)
       this.engine.inject(monitor.KICK_VECTOR);
+    this.area.setLow('outside', 0);
     this.domain.resume(this);
   }
 
   /** Until it is brought up again; in the middle of whatever it does, if another vCPU asks for it. */
   #goDown(): void {
     if (!this.#handling && !this.#out) {
-      if (this.held || this.domain.pause(this)) this.#out = true;
-      else this.#handling = true;
+      if (this.held || this.domain.pause(this)) {
+        this.#out = true;
+        // Nobody waits for it to flush its TLB: it does when it comes up, before it goes on.
+        this.#setOutside(1);
+      } else this.#handling = true;
     }
     this.runstate.change(RUNSTATE_offline, this.domain.systemTime());
   }
 
   #comeUp(): void {
     this.runstate.change(RUNSTATE_running, this.domain.systemTime());
-    if (this.#out && !this.#halted) this.#goOn();
+    if (this.#out && !this.#halted) {
+      this.#setOutside(0);
+      this.engine.inject(monitor.KICK_VECTOR);
+      this.#goOn();
+    }
     this.wake();
   }
 
@@ -253,6 +261,10 @@ export class VirtualCpu implements Vcpu {
     this.#out = false;
     this.#halted = false;
     if (!this.held) this.domain.resume(this);
+  }
+
+  #setOutside(outside: number): void {
+    Atomics.store(this.area.halves('outside'), 0, outside);
   }
 
   #serve(exit: VcpuExit): void {
@@ -352,6 +364,8 @@ export class VirtualCpu implements Vcpu {
     if (this.polling) return true;
     const { events, memory } = this.domain;
     if (!events.isUpcallPending(this.id)) return false;
-    return this.#halted || memory.readU8(gpa(this.vcpuInfo + UPCALL_MASK)) === 0;
+    // One that runs may be about to unmask, and has looked already.
+    if (this.#halted || this.domain.parallel) return true;
+    return memory.readU8(gpa(this.vcpuInfo + UPCALL_MASK)) === 0;
   }
 }

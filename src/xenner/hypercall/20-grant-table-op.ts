@@ -59,7 +59,7 @@ function each<T extends object>(
 function thenFlush(operation: Operation): Operation {
   return (vcpu, list, count) => {
     const result = operation(vcpu, list, count);
-    if (count !== 0) flushTlb(vcpu.domain.vcpus);
+    if (count !== 0) flushTlb(vcpu, vcpu.domain.vcpus);
     return result;
   };
 }

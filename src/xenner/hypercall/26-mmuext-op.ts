@@ -26,8 +26,8 @@ function decode(words: Uint32Array): Operation {
 function flushMany(vcpu: Vcpu, op: Operation): number {
   const whom = vcpusOfMask(vcpu, op.arg2);
   if (typeof whom === 'number') return -EINVAL;
-  if (op.cmd === abi.MMUEXT_TLB_FLUSH_MULTI) flushTlb(whom);
-  else flushAddress(whom, op.arg1);
+  if (op.cmd === abi.MMUEXT_TLB_FLUSH_MULTI) flushTlb(vcpu, whom);
+  else flushAddress(vcpu, whom, op.arg1);
   return 0;
 }
 
@@ -48,16 +48,16 @@ function operate(vcpu: Vcpu, op: Operation): number {
     case abi.MMUEXT_NEW_USER_BASEPTR:
       return newUserBaseptr(vcpu, mfn);
     case abi.MMUEXT_TLB_FLUSH_LOCAL:
-      flushTlb([vcpu]);
+      flushTlb(vcpu, [vcpu]);
       return 0;
     case abi.MMUEXT_TLB_FLUSH_ALL:
-      flushTlb(domain.vcpus);
+      flushTlb(vcpu, domain.vcpus);
       return 0;
     case abi.MMUEXT_INVLPG_LOCAL:
-      flushAddress([vcpu], op.arg1);
+      flushAddress(vcpu, [vcpu], op.arg1);
       return 0;
     case abi.MMUEXT_INVLPG_ALL:
-      flushAddress(domain.vcpus, op.arg1);
+      flushAddress(vcpu, domain.vcpus, op.arg1);
       return 0;
     case abi.MMUEXT_TLB_FLUSH_MULTI:
     case abi.MMUEXT_INVLPG_MULTI:

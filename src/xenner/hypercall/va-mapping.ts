@@ -12,8 +12,8 @@ export function updateVaMappingAndFlush(vcpu: Vcpu, va: bigint, value: bigint, f
   if (kind !== UVMF_TLB_FLUSH && kind !== UVMF_INVLPG) return 0;
   const whom = flushed(vcpu, flags & ~BigInt(UVMF_FLUSHTYPE_MASK));
   if (typeof whom === 'number') return whom;
-  if (kind === UVMF_TLB_FLUSH) flushTlb(whom);
-  else flushAddress(whom, va);
+  if (kind === UVMF_TLB_FLUSH) flushTlb(vcpu, whom);
+  else flushAddress(vcpu, whom, va);
   return 0;
 }
 

@@ -1,17 +1,32 @@
 /** TLB flushes that a guest asks for, as work for the monitor of each vCPU concerned. */
 import { EFAULT } from '../abi/errno.js';
 import type { Vcpu } from '../domain/vcpu.js';
-import { PENDING_CR3, PENDING_INVLPG } from '../monitor/vcpu-area.js';
+import { PENDING_CR3, PENDING_FLUSH_OTHERS, PENDING_INVLPG } from '../monitor/vcpu-area.js';
 import { addressOk } from './guest-list.js';
 
-export function flushTlb(vcpus: readonly Vcpu[]): void {
-  for (const vcpu of vcpus) vcpu.addPending(PENDING_CR3);
+/**
+ * vCPUs that run at the same time are asked by the monitor of `current`, which makes the call, and waits for them to have
+ * flushed everything. Returns those that are left: they stand still.
+ */
+function standing(current: Vcpu, vcpus: readonly Vcpu[]): readonly Vcpu[] {
+  if (!current.domain.parallel) return vcpus;
+  const others = vcpus.filter((vcpu) => vcpu !== current);
+  if (others.length > 0) {
+    const mask = others.reduce((bits, { id }) => bits | (1 << id), current.area.low('flush_mask'));
+    current.area.setLow('flush_mask', mask >>> 0);
+    current.addPending(PENDING_FLUSH_OTHERS);
+  }
+  return others.length < vcpus.length ? [current] : [];
+}
+
+export function flushTlb(current: Vcpu, vcpus: readonly Vcpu[]): void {
+  for (const vcpu of standing(current, vcpus)) vcpu.addPending(PENDING_CR3);
 }
 
 /** One address; none that is not the guest's. There is room for one: a second makes it a flush of everything. */
-export function flushAddress(vcpus: readonly Vcpu[], va: bigint): void {
+export function flushAddress(current: Vcpu, vcpus: readonly Vcpu[], va: bigint): void {
   if (!addressOk(va)) return;
-  for (const vcpu of vcpus) {
+  for (const vcpu of standing(current, vcpus)) {
     const another =
       (vcpu.area.low('pending') & PENDING_INVLPG) !== 0 && vcpu.area.get('invlpg_address') !== va;
     if (!another) vcpu.area.set('invlpg_address', va);

@@ -1,8 +1,11 @@
 /** native/monitor/vcpu_area.h: the memory that the monitor and the hypervisor share. test/unit/monitor checks one against the other. */
 import { array, type CStruct, cstruct, type Field, s64, u16, u32, u64 } from '../../base/layout.js';
+import { MAX_VCPUS } from '../../base/limits.js';
 import type { Gpa, GuestMemory } from '../../kvm/guest-memory.js';
 
 const HEADER = 'vcpu_area.h';
+
+export { MAX_VCPUS };
 
 export const HOLE_START = 0xffff800000000000n;
 export const HOLE_END = 0xffff880000000000n;
@@ -23,8 +26,9 @@ export const BLOCK_TSS = 0x0000;
 export const BLOCK_STUB = 0x1000;
 export const BLOCK_VCPU_AREA = 0x2000;
 export const BLOCK_STACK_TOP = 0x8000;
-export const BLOCK_IST_TOP = 0xc000;
-export const BLOCK_DEBUG_TOP = 0x10000;
+export const BLOCK_IST_TOP = 0xa000;
+export const BLOCK_DEBUG_TOP = 0xc000;
+export const BLOCK_PTWR_TABLES = 0xc000;
 
 /** Offset of a vCPU's block in the monitor's image. */
 export function blockOffset(vcpu: number): number {
@@ -81,6 +85,7 @@ export const PENDING_XCR0 = 1 << 10;
 export const PENDING_FLUSH_ALL = 1 << 11;
 export const PENDING_SLEEP = 1 << 12;
 export const PENDING_TIMER = 1 << 13;
+export const PENDING_FLUSH_OTHERS = 1 << 14;
 
 export const DEBUG_STOP = 1;
 export const DEBUG_STEP = 2;
@@ -143,10 +148,9 @@ export const trap_handler = cstruct('struct trap_handler', HEADER, 16, {
   reserved: u32,
 });
 
-export const ptwr = cstruct('struct ptwr', HEADER, 48, {
+export const ptwr = cstruct('struct ptwr', HEADER, 40, {
   active: u64,
   address: u64,
-  mapping_gpa: u64,
   entry_gpa: u64,
   rflags: u64,
   old: u64,
@@ -158,7 +162,7 @@ export const runstate = cstruct('struct runstate', HEADER, 48, {
   time: array(u64, 4),
 });
 
-export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5920, {
+export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5952, {
   scratch: u64,
   scratch_rcx: u64,
   user: u64,
@@ -210,13 +214,18 @@ export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5920, {
   debug: u64,
   debug_tf: u64,
   debug_dr: array(u64, 5),
+  outside: u64,
+  flush_requests: u64,
+  flush_done: u64,
+  flush_mask: u64,
+  holds_lock: u64,
   ptwr,
   fault_registers: regs,
   counters: array(u64, 64),
   traps: array(trap_handler, 256),
 });
 
-export const domain_area = cstruct('struct domain_area', HEADER, 144, {
+export const domain_area = cstruct('struct domain_area', HEADER, 160, {
   flags: u64,
   nr_pages: u64,
   total_pages: u64,
@@ -235,6 +244,8 @@ export const domain_area = cstruct('struct domain_area', HEADER, 144, {
   domid: u64,
   shared_info: u64,
   xen_version: u64,
+  monitor: u64,
+  lock: u64,
 });
 
 export const monitor_header = cstruct('struct monitor_header', HEADER, 48, {

@@ -73,6 +73,7 @@ export class Harness {
       ldtL1: LDT_L1,
       grantFrames: { firstMfn: GRANT_MFN, count: 4 },
       vmAssist: 0n,
+      parallel: false,
       log: createLogger(),
     } as TestDomain;
     this.vcpus = Array.from({ length: options.vcpus ?? 1 }, (_, id) => this.#makeVcpu(id));

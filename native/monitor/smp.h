@@ -1,0 +1,22 @@
+/* smp.c: vCPUs that run at the same time. */
+#ifndef XENNER_MONITOR_SMP_H
+#define XENNER_MONITOR_SMP_H
+
+#include "monitor.h"
+
+/* Of page types and page tables, between the monitors of all vCPUs and the hypervisor. */
+void lock(struct vcpu_area *v);
+void unlock(struct vcpu_area *v);
+
+/* Around everything during which this vCPU runs no code, its own monitor's included. */
+void go_outside(struct vcpu_area *v);
+void come_back(struct vcpu_area *v);
+
+void flush_if_asked(struct vcpu_area *v);
+u64 flush_others(struct vcpu_area *v, u64 pending);
+/* Interrupts another vCPU, which looks at its events and flushes then. */
+void send_kick(u64 id);
+/* An event bit was set: some vCPU may wait for it in SCHEDOP_poll. */
+void kick_pollers(struct vcpu_area *v);
+
+#endif
