@@ -19,8 +19,17 @@ export class DomainLock {
     this.#word = area.halves('lock');
   }
 
-  /** False: nobody gives it back, since the guest has written over it. */
-  take(): boolean {
+  /** What `serve` answers while it is held; undefined: nobody gives it back, since the guest has written over it. */
+  during<T>(serve: () => T): T | undefined {
+    if (!this.#take()) return undefined;
+    try {
+      return serve();
+    } finally {
+      Atomics.store(this.#word, 0, FREE);
+    }
+  }
+
+  #take(): boolean {
     if (this.#try()) return true;
     const end = performance.now() + PATIENCE_MS;
     while (performance.now() < end) {
@@ -28,10 +37,6 @@ export class DomainLock {
       Atomics.wait(this.#never, 0, 0, SLEEP_MS);
     }
     return false;
-  }
-
-  release(): void {
-    Atomics.store(this.#word, 0, FREE);
   }
 
   #try(): boolean {

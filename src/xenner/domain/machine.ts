@@ -297,13 +297,10 @@ export class Machine implements Domain {
   #handle(vcpu: VirtualCpu): boolean {
     const { exit } = vcpu.engine;
     if (!this.parallel) return vcpu.handle(exit);
-    if (!this.#lock.take()) {
-      this.end({ kind: 'crash', why: 'the guest broke the monitor: a lock is never given back', vcpu });
-      return false;
-    }
-    const goesOn = vcpu.handle(exit);
-    this.#lock.release();
-    return goesOn;
+    const goesOn = this.#lock.during(() => vcpu.handle(exit));
+    if (goesOn === undefined)
+      this.end({ kind: 'crash', why: 'the guest keeps the lock of its monitor', vcpu });
+    return goesOn ?? false;
   }
 
   #wait(): VirtualCpu | undefined {

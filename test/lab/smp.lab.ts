@@ -1,0 +1,52 @@
+/** Several vCPUs at the same time, on a real KVM: all work, one goes down and comes up, nothing is amiss. */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { compile, initramfs, type KernelName, kernel, scratch } from '../boot/lib/images.js';
+import { inLab } from './lib/lab.js';
+
+const dir = scratch('lab-smp');
+const ramdisk = join(dir, 'initramfs.cpio');
+const threads = join(dir, 'threads');
+const COMPLAINTS = 'BUG|WARNING:|Oops|Call Trace|multicall|soft lockup|Stuck';
+const ONLINE = '/sys/devices/system/cpu/cpu1/online';
+
+beforeAll(() => {
+  compile('threads', threads);
+  initramfs(ramdisk, { [threads]: threads });
+});
+afterAll(() => rmSync(dir, { recursive: true }));
+
+const storm = (children: number) =>
+  `for i in $(seq ${children}); do (for j in 1 2 3; do seq 1 500 | md5sum; done) & done; wait`;
+
+describe.each<{ name: KernelName; vcpus: number }>([
+  { name: 'bookworm', vcpus: 2 },
+  { name: 'backports', vcpus: 4 },
+])('$vcpus vCPUs on KVM, kernel $name', ({ name, vcpus }) => {
+  it('work', async (context) => {
+    const image = kernel(name);
+    if ('missing' in image) return context.skip(image.missing);
+    const config = { engine: 'kvm', kernel: image.path, ramdisk, vcpus, memoryMiB: 256 };
+    const commands = [
+      'nproc',
+      storm(2 * vcpus),
+      `${threads} >/dev/null && echo threads`,
+      `echo 0 > ${ONLINE}; nproc; echo 1 > ${ONLINE}; taskset 2 grep -c ^processor /proc/cpuinfo`,
+      "grep '^cpu[0-9]' /proc/stat | awk '$2 + $4 > 0' | wc -l",
+      `dmesg | grep -E "${COMPLAINTS}" || true`,
+    ];
+    const program = ['node', 'test/lab/programs/shell.mjs', JSON.stringify(config), ...commands];
+    const { status, stdout, stderr } = await inLab(context, program, { timeoutS: 240 });
+    const answers = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { output?: string; end?: string });
+    expect(status, `${stderr}\n${stdout}`).toBe(0);
+    const [, online, sums, ...rest] = answers.map(({ output, end }) => output ?? end ?? '');
+    expect(online).toBe(`${vcpus}\n`);
+    const lines = sums!.trim().split('\n');
+    expect(lines).toEqual(new Array(6 * vcpus).fill(lines[0]));
+    expect(rest).toEqual(['threads\n', `${vcpus - 1}\n${vcpus}\n`, `${vcpus}\n`, '', 'poweroff']);
+  });
+});
