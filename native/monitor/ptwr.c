@@ -111,7 +111,8 @@ static int write_at_once(struct vcpu_area *v, struct regs *r, struct insn *i, u6
   return 1;
 }
 
-/* Loads copies of the four tables that map the address, with the last entry writable. 0: it is mapped no more. */
+/* Loads copies of the four tables that map the address, with the last entry writable. 0: it is mapped no
+ * more. */
 static int load_own_tables(struct vcpu_area *v, u64 address) {
   u64 offset = BLOCK_OFFSET(v->id) + BLOCK_PTWR_TABLES, gpa = DOMAIN->monitor + offset;
   u64 *copy = (u64 *)(MONITOR_VA + offset), table = v->cr3 & PTE_ADDRESS;

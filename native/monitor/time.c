@@ -51,7 +51,8 @@ static void set_pending(struct vcpu_area *v, u64 port) {
   vcpu_info_t *info = vcpu_info(v);
   u64 word = port / BITS_PER_WORD, bit = port % BITS_PER_WORD;
   if (ATOMIC_SET(&shared->evtchn_pending[word], bit)) return;
-  if (!(*(volatile u64 *)&shared->evtchn_mask[word] >> bit & 1) && !ATOMIC_SET(&info->evtchn_pending_sel, word))
+  if (!(*(volatile u64 *)&shared->evtchn_mask[word] >> bit & 1) &&
+      !ATOMIC_SET(&info->evtchn_pending_sel, word))
     info->evtchn_upcall_pending = 1;
   kick_pollers(v);
 }

@@ -106,9 +106,9 @@ typedef long s64;
 #define PENDING_LDT (1u << 8)
 #define PENDING_INVLPG (1u << 9) /* invlpg_address only; PENDING_CR3 covers it */
 #define PENDING_XCR0 (1u << 10)
-#define PENDING_FLUSH_ALL (1u << 11) /* the TLB of every vCPU; of domains that have several */
-#define PENDING_SLEEP (1u << 12)     /* until an event, or what poll_* say */
-#define PENDING_TIMER (1u << 13)     /* timer_deadline is another one */
+#define PENDING_FLUSH_ALL (1u << 11)    /* the TLB of every vCPU; of domains that have several */
+#define PENDING_SLEEP (1u << 12)        /* until an event, or what poll_* say */
+#define PENDING_TIMER (1u << 13)        /* timer_deadline is another one */
 #define PENDING_FLUSH_OTHERS (1u << 14) /* the TLBs of the vCPUs in flush_mask */
 
 /* vcpu_area.debug: what a debugger wants. */
@@ -228,8 +228,8 @@ struct vcpu_area {
   u64 poll_count;
   u32 poll_ports[MAX_POLL_PORTS];
   u64 debug;
-  u64 debug_tf;    /* X86_EFLAGS_TF, if a step's TF is the debugger's and not the guest's own */
-  u64 debug_dr[5]; /* DR0..3 and DR7 of the debugger: instead of the guest's, while DR7 is not 0 */
+  u64 debug_tf;       /* X86_EFLAGS_TF, if a step's TF is the debugger's and not the guest's own */
+  u64 debug_dr[5];    /* DR0..3 and DR7 of the debugger: instead of the guest's, while DR7 is not 0 */
   u64 outside;        /* runs no code: nobody waits for it to flush its TLB */
   u64 flush_requests; /* flushes of its TLB that others have asked for, and the last of them that is done */
   u64 flush_done;
