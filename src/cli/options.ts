@@ -40,7 +40,9 @@ export function addHostOptions(command: Command): Command {
     .option('--ksm', 'let the host merge its pages with equal ones of other guests')
     .option('--numa-node <n>', 'take its memory from this NUMA node of the host', wholeNumber)
     .option('--gdb <port>', 'let gdb connect to this port of 127.0.0.1; 0: any that is free', wholeNumber)
-    .option('--gdb-wait', 'with --gdb: begin when gdb says so')
+    .addOption(
+      new Option('--gdb-wait', 'begin when gdb says so; without --gdb at port 1234').implies({ gdb: 1234 }),
+    )
     .option('--trace <topics>', `trace to standard error: ${TOPICS.join(',')} or all`, topics);
 }
 

@@ -106,6 +106,11 @@ describe.skipIf(reason !== undefined)(suite, { timeout: 180_000 }, () => {
       await gdb.run('finish');
       expect(await gdb.value('$rax')).toBe(42n);
       await gdb.run('set $rax = 43');
+      expect(await gdb.value('$mxcsr')).toBe(0x1f80n);
+      await gdb.run('set $xmm3.v2_int64[1] = 77');
+      expect(await gdb.run('set $cr0 = 0')).toMatch(/Could not write/);
+      await gdb.run('stepi');
+      expect(await gdb.run('output $xmm3.v2_int64')).toMatch(/\{0, 77\}/);
       // Code that has run already: spin's loop is left at once, by two NOPs where its JE is.
       await gdb.run('tbreak spin');
       await gdb.run('continue');

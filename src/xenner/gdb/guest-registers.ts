@@ -3,6 +3,7 @@ import { type CpuState, gpa } from '../../kvm/index.js';
 import type { VirtualCpu } from '../domain/virtual-cpu.js';
 import { registersOf } from '../hypercall/registers.js';
 import { PENDING_FS_BASE, PENDING_GS_BASE_KERNEL, PENDING_GS_BASE_USER, regs } from '../monitor/vcpu-area.js';
+import { fpuRegisters, isFpuRegister, setFpuRegister } from './fpu-registers.js';
 import type { RegisterValues } from './registers.js';
 
 type Frame = ReturnType<typeof regs.decode>;
@@ -57,6 +58,7 @@ export function readRegisters(vcpu: VirtualCpu): RegisterValues {
     cr3: vcpu.area.get('cr3'),
     cr4: state.cr4,
     efer: state.efer,
+    ...fpuRegisters(vcpu.engine.getFpu()),
   };
 }
 
@@ -65,14 +67,16 @@ export function writeRegisters(vcpu: VirtualCpu, values: RegisterValues): boolea
   const at = frameOf(vcpu, vcpu.engine.getState());
   if (at === undefined) return false;
   const changes: Record<string, bigint> = {};
+  const fpu = vcpu.engine.getFpu();
   let all = true;
   for (const [name, value] of Object.entries(values)) {
     if ((GENERAL as readonly string[]).includes(name)) changes[name] = value;
     else if (name === 'eflags') changes.rflags = mergeFlags(load(vcpu, at).rflags, value);
     else if (name in BASES) writeBase(vcpu, name as keyof typeof BASES, value);
-    else all = false;
+    else if (!isFpuRegister(name) || !setFpuRegister(fpu, name, value)) all = false;
   }
   store(vcpu, at, changes);
+  if (Object.keys(values).some(isFpuRegister)) vcpu.engine.setFpu(fpu);
   return all;
 }
 
