@@ -1,11 +1,11 @@
 /** Options of every command that runs a guest: how this host does it. The guest itself is the command's affair. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseTopics, TOPICS, type Topic } from '../base/log.js';
-import type { EngineWish, GuestMemoryOptions } from '../kvm/index.js';
+import { type EngineWish, type GuestMemoryOptions, HUGEPAGES } from '../kvm/index.js';
 
 export interface HostChoice {
   engine: EngineWish;
-  hugepages?: '2M' | '1G' | 'thp';
+  hugepages?: (typeof HUGEPAGES)[number];
   ksm?: true;
   numaNode?: number;
   gdb?: number;
@@ -36,7 +36,7 @@ export function addHostOptions(command: Command): Command {
     .addOption(
       new Option('--engine <name>', 'what runs the guest').choices(['auto', 'soft', 'kvm']).default('auto'),
     )
-    .addOption(new Option('--hugepages <size>', 'huge pages for its memory').choices(['2M', '1G', 'thp']))
+    .addOption(new Option('--hugepages <size>', 'huge pages for its memory').choices(HUGEPAGES))
     .option('--ksm', 'let the host merge its pages with equal ones of other guests')
     .option('--numa-node <n>', 'take its memory from this NUMA node of the host', wholeNumber)
     .option('--gdb <port>', 'let gdb connect to this port of 127.0.0.1; 0: any that is free', wholeNumber)

@@ -3,6 +3,7 @@ import { XennerError } from '../base/errors.js';
 import { loadAddon, NATIVE_EXIT } from './addon.js';
 import type { CpuState } from './cpu-state.js';
 import type { Gpa, GuestMemory } from './guest-memory.js';
+import type { GuestMemoryOptions } from './guest-memory-backing.js';
 
 /** Why a vCPU stopped. */
 export const VCPU_EXIT = NATIVE_EXIT;
@@ -34,6 +35,8 @@ export interface Engine {
   /** vCPUs run at the same time, and while the machine's thread is outside wait(); otherwise they take turns inside it. */
   readonly parallel: boolean;
   createMachine(options: MachineOptions): Machine;
+  /** What guest memory is best made of, of what the user left open. */
+  backing?(options: GuestMemoryOptions): GuestMemoryOptions;
   /** What its CPU has, where that is not the same on every host. */
   cpuid?(): CpuidEntry[];
 }

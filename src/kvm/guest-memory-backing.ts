@@ -7,9 +7,9 @@ import { hostMemory, poolDirectory, SYSFS, THP_ENABLED } from './host-memory.js'
 export interface GuestMemoryOptions {
   /**
    * `2M`, `1G`: from the pool that the administrator set aside, all or nothing; a last page may be used in part. `thp`: private
-   * memory for which the host makes huge pages where it can.
+   * memory for which the host makes huge pages where it can. `none`: small pages.
    */
-  hugepages?: '2M' | '1G' | 'thp';
+  hugepages?: '2M' | '1G' | 'thp' | 'none';
   /**
    * Lets the host's KSM merge equal pages of all such guests. It looks at private anonymous pages only, so that memory is not
    * a memfd then, and never hugetlb. Nothing is merged until /sys/kernel/mm/ksm/run is 1.
@@ -19,6 +19,8 @@ export interface GuestMemoryOptions {
   numaNode?: number;
 }
 
+/** What `hugepages` may be. */
+export const HUGEPAGES = ['2M', '1G', 'thp', 'none'] as const;
 const PAGE_SHIFT = { '2M': 21, '1G': 30 } as const;
 
 function hugepageFailure(
@@ -73,12 +75,23 @@ function requireNode(wanted: number): void {
   );
 }
 
+/**
+ * For a real KVM: transparent pages where the host has them and nothing else was asked for. Each page that the guest touches first
+ * costs a fault in the nested tables besides the host's own. KSM is for hosts that have too little memory: small pages, as it
+ * takes huge ones apart.
+ */
+export function backingForKvm(options: GuestMemoryOptions): GuestMemoryOptions {
+  if (options.hugepages !== undefined || options.mergeable) return options;
+  const mode = hostMemory().transparentHugepages;
+  return mode === null || mode === 'never' ? options : { ...options, hugepages: 'thp' };
+}
+
 /** @throws XennerError ENOHUGEPAGES, ENOTHP, ENOKSM, ENONODE: the host has none, and what to do */
 export function allocateGuestMemory(bytes: number, options: GuestMemoryOptions): NativeGuestMemory {
   const { hugepages, mergeable = false, numaNode } = options;
   const pool = hugepages === '2M' || hugepages === '1G' ? hugepages : undefined;
-  if (hugepages !== undefined && pool === undefined && hugepages !== 'thp')
-    throw new XennerError('EINVAL', `hugepages must be 2M, 1G or thp, not ${hugepages}`);
+  if (hugepages !== undefined && !HUGEPAGES.includes(hugepages))
+    throw new XennerError('EINVAL', `hugepages must be ${HUGEPAGES.join(', ')}, not ${hugepages}`);
   if (pool && mergeable)
     throw new XennerError('EINVAL', 'KSM does not merge hugetlb pages', 'choose one of the two');
   if (hugepages === 'thp') requireTransparentPages();

@@ -24,7 +24,7 @@ export {
   type VcpuExit,
 } from './engine.js';
 export { type Gpa, GuestMemory, GuestMemoryError, gpa, sumOfPages } from './guest-memory.js';
-export type { GuestMemoryOptions } from './guest-memory-backing.js';
+export { type GuestMemoryOptions, HUGEPAGES } from './guest-memory-backing.js';
 export { type ClockSample, clockSample } from './host-clock.js';
 export { type HostMemory, type HugepagePool, hostMemory } from './host-memory.js';
 export { createNotifier, type Notifier, notify } from './notifier.js';

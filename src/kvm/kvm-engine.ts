@@ -19,6 +19,7 @@ import {
   type VcpuExit,
 } from './engine.js';
 import type { Gpa } from './guest-memory.js';
+import { backingForKvm } from './guest-memory-backing.js';
 import { fpuOf, fxsaveOf, getCpuState, setCpuState } from './kvm-state.js';
 import { KVM_CAP_SPLIT_IRQCHIP } from './uapi/caps.js';
 import { KVM_EXITS } from './uapi/exits.js';
@@ -53,6 +54,7 @@ export const kvmEngine: Engine = {
   parallel: true,
   createMachine: (options) => new KvmMachine(options),
   cpuid: supportedCpuid,
+  backing: backingForKvm,
 };
 
 function supportedCpuid(): CpuidEntry[] {

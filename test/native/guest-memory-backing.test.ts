@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createDomain } from 'xenner';
+import { backingForKvm } from '../../src/kvm/guest-memory-backing.js';
 import { GuestMemory, type GuestMemoryOptions, gpa, hasSoftCpu, hostMemory } from '../../src/kvm/index.js';
 import { freeHugepages, type HugepageSize, reserveHugepages } from '../lib/hugepages.js';
 
@@ -43,6 +44,7 @@ function flagsOf(bytes: number): string[] {
 const kinds: Array<
   [GuestMemoryOptions, number, has: string[], hasNot: string[], missing: () => string | false | undefined]
 > = [
+  [{ hugepages: 'none' }, 36 * MIB, ['sh'], ['mg', 'ht', 'hg'], () => false],
   [{}, 38 * MIB, ['sh'], ['mg', 'ht', 'hg'], () => false],
   [{ mergeable: true }, 42 * MIB, ['mg'], ['sh'], () => noKsm && 'no KSM'],
   [{ hugepages: 'thp' }, 46 * MIB, ['hg'], ['sh'], () => noThp && 'transparent huge pages are off'],
@@ -75,7 +77,7 @@ describe('memory of', () => {
       expect(memory.size).toBe(bytes);
       expect(memory.contains(bytes, 1)).toBe(false);
       memory.writeU8(gpa(bytes - 1), 9);
-      const page = { '2M': 2 * MIB, '1G': GIB, thp: 1, '': 1 }[options.hugepages ?? ''];
+      const page = { '2M': 2 * MIB, '1G': GIB, thp: 1, none: 1 }[options.hugepages ?? 'none'];
       const size = Math.ceil(bytes / page) * page;
       const flags = flagsOf(size);
       expect(flags).toEqual(expect.arrayContaining(has));
@@ -104,7 +106,7 @@ describe('refusals', () => {
       /8192 pages of 2M are needed, NUMA node 0 has \d+ free; write .*\/node0\/hugepages/,
     ],
     [{ hugepages: '2M', mergeable: true }, 4 * MIB, 'EINVAL', /KSM does not merge hugetlb pages/],
-    [{ hugepages: '4K' }, 4 * MIB, 'EINVAL', /2M, 1G or thp/],
+    [{ hugepages: '4K' }, 4 * MIB, 'EINVAL', /2M, 1G, thp, none, not 4K/],
     [{ numaNode: 1000 }, 4 * MIB, 'ENONODE', /no NUMA node 1000/],
     [{ numaNode: -1 }, 4 * MIB, 'ENONODE', /no NUMA node -1/],
     [{ numaNode: 0.5 }, 4 * MIB, 'ENONODE', /no NUMA node 0.5/],
@@ -169,4 +171,12 @@ describe('a PV kernel', () => {
     expect(await domain.wait()).toEqual({ reason: 'destroyed' });
     expect(reboots).toBe(3);
   });
+});
+
+it('on KVM memory is transparent huge pages, unless something else was asked for, or KSM', ({ skip }) => {
+  skip(noThp, 'transparent huge pages are off');
+  expect(backingForKvm({})).toEqual({ hugepages: 'thp' });
+  expect(backingForKvm({ numaNode: 0 })).toEqual({ hugepages: 'thp', numaNode: 0 });
+  for (const options of [{ hugepages: 'none' }, { hugepages: '2M' }, { mergeable: true }] as const)
+    expect(backingForKvm(options)).toEqual(options);
 });

@@ -1,4 +1,4 @@
-// Boots the same guest on each kind of memory in turn: node backing.mjs KERNEL RAMDISK ROUNDS KIND... (4k, 2M, thp)
+// Boots the same guest on each kind of memory in turn: node backing.mjs KERNEL RAMDISK ROUNDS KIND... (none, 2M, thp)
 // For each boot a line of JSON: { kind, bootMs, touchMs }. guest-work is in the ramdisk; touching is its page-fault, of 96 MiB
 // of which nobody had half before.
 import { Guest, ROOT } from '../../../bench/lib/guest.mjs';
@@ -11,7 +11,7 @@ async function boot(kind) {
   const guest = new Guest([
     ...[process.execPath, `${ROOT}dist/cli/main.js`, 'run', '--engine', 'kvm', '--kernel', kernel],
     ...['--ramdisk', ramdisk, '--memory', '192', '--cmdline', 'console=hvc0 quiet'],
-    ...(kind === '4k' ? [] : ['--hugepages', kind]),
+    ...['--hugepages', kind],
   ]);
   try {
     await guest.console.expect(/init: running/, TIMEOUT_MS);
