@@ -18,10 +18,11 @@ function spread(values) {
  * @param {string} name
  * @param {number[]} ours milliseconds
  * @param {{ name: string, values: number[] }} peer milliseconds
+ * @param {string} [goal]
  */
-export function printRatio(name, ours, peer) {
+export function printRatio(name, ours, peer, goal) {
   const [us, them] = [median(ours), median(peer.values)];
-  console.log(`${name}: ${(us / them).toFixed(2)}`);
+  console.log(`${name}: ${(us / them).toFixed(2)}${goal === undefined ? '' : ` (goal ${goal})`}`);
   console.log(
     `  xenner ${us.toFixed(0)} ms (${spread(ours)}), ${peer.name} ${them.toFixed(0)} ms (${spread(peer.values)})`,
   );

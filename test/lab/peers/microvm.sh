@@ -3,5 +3,5 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-exec "$QEMU" -M microvm,rtc=on -accel kvm -cpu host "${BARE[@]}" -serial stdio \
+peer_run "$QEMU" -M microvm,rtc=on -accel kvm -cpu host "${BARE[@]}" -serial stdio \
   -kernel "$KERNEL" -initrd "$INITRD" -append "console=ttyS0 panic=-1 reboot=t $CMDLINE"

@@ -21,6 +21,6 @@ peer_fetch() {
 for file in "$KERNEL" "$INITRD"; do
   case $file in *[,\ ]*) die "$file: QEMU takes no comma or blank in the name of a module" ;; esac
 done
-exec "$QEMU" -M pc-i440fx-3.1 -accel kvm,xen-version=0x40011,kernel-irqchip=split -cpu host,+xen-vapic "${BARE[@]}" \
+peer_run "$QEMU" -M pc-i440fx-3.1 -accel kvm,xen-version=0x40011,kernel-irqchip=split -cpu host,+xen-vapic "${BARE[@]}" \
   -chardev stdio,id=console -device xen-console,chardev=console \
   -kernel "$shim" -append 'pv-shim console=xen,pv' -initrd "$KERNEL console=hvc0 panic=-1 ${CMDLINE//,/,,},$INITRD"
