@@ -1,6 +1,6 @@
 // Compares xenner with QEMU's own software CPU, side by side in one run. Started by scripts/bench.sh.
-// usage: main.mjs [--quick] [--pairs N] KERNEL RAMDISK HYPERCALL_KERNEL TSC_KHZ [NAME...]
-// NAME: boot, guest-work, hypercall, launcher
+// usage: main.mjs [--quick] [--pairs N] KERNEL RAMDISK GUEST_KERNELS TSC_KHZ [NAME...]
+// NAME: boot, guest-work, hypercall, launcher, restore; GUEST_KERNELS: where test/guest was built to
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 import { benchBoot } from './boot.mjs';
@@ -9,6 +9,7 @@ import { benchHypercall } from './hypercall.mjs';
 import { benchLauncher } from './launcher.mjs';
 import { PEERS } from './lib/guest.mjs';
 import { printSkip } from './lib/report.mjs';
+import { benchRestore } from './restore.mjs';
 
 const MEMORY_MIB = 256;
 
@@ -25,7 +26,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { quick: { type: 'boolean' }, pairs: { type: 'string', default: '5' } },
 });
-const [kernel = '', ramdisk = '', hypercallKernel = '', tscKHz = '', ...names] = positionals;
+const [kernel = '', ramdisk = '', guestKernels = '', tscKHz = '', ...names] = positionals;
 const pairs = values.quick ? 1 : Number(values.pairs);
 if (!tscKHz || !Number.isInteger(pairs) || pairs < 1) throw new Error('usage: see the top of bench/main.mjs');
 const wanted = (/** @type {string} */ name) => names.length === 0 || names.includes(name);
@@ -41,5 +42,6 @@ if (havePeer()) {
   for (const name of ['boot', 'guest-work'].filter(wanted))
     printSkip(name, 'no qemu-system-x86_64 to compare with');
 }
-if (wanted('hypercall')) await benchHypercall(hypercallKernel, pairs);
+if (wanted('hypercall')) await benchHypercall(`${guestKernels}/bench-hypercall.elf`, pairs);
 if (wanted('launcher')) await benchLauncher(image, pairs);
+if (wanted('restore')) await benchRestore(`${guestKernels}/bench-restore.elf`, pairs);

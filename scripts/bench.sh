@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures xenner beside QEMU's software CPU in one run. Anything else that runs on the machine meanwhile spoils it.
-# usage: bench.sh [--quick] [--pairs N] [boot] [guest-work] [hypercall] [launcher]
+# usage: bench.sh [--quick] [--pairs N] [boot] [guest-work] [hypercall] [launcher] [restore]
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -11,9 +11,8 @@ kernel=$(bash "$ROOT/images/kernel.sh" bookworm)
 gcc -O2 -static -Wall -Wextra -o "$out/guest-work" "$ROOT/bench/guest-work.c"
 gcc -O2 -Wall -Wextra -o "$out/tsc-khz" "$ROOT/bench/tsc-khz.c"
 ramdisk=$(bash "$ROOT/images/initramfs.sh" --add "$out/guest-work:/bin/guest-work" -o "$out/initramfs.cpio")
-if [ -d "$ROOT/test/guest/bench-hypercall" ]; then
-  step "$LOGS/bench-hypercall.log" 'building the hypercall bench' make -C "$ROOT/test/guest" OUT="$out/guest" names=bench-hypercall
-fi
+step "$LOGS/bench-guests.log" "building the bench's kernels" \
+  make -C "$ROOT/test/guest" OUT="$out/guest" names='bench-hypercall bench-restore'
 
 # Options come before the files, names after them.
 options=()
@@ -25,5 +24,5 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-node "$ROOT/bench/main.mjs" "${options[@]}" "$kernel" "$ramdisk" "$out/guest/bench-hypercall.elf" \
+node "$ROOT/bench/main.mjs" "${options[@]}" "$kernel" "$ramdisk" "$out/guest" \
   "$("$out/tsc-khz")" "$@"

@@ -20,7 +20,7 @@ import {
 } from './engine.js';
 import type { Gpa } from './guest-memory.js';
 import { backingForKvm } from './guest-memory-backing.js';
-import { fpuOf, fxsaveOf, getCpuState, setCpuState } from './kvm-state.js';
+import { getCpuState, getFpuState, setCpuState, setFpuState } from './kvm-state.js';
 import { KVM_CAP_SPLIT_IRQCHIP } from './uapi/caps.js';
 import { KVM_EXITS } from './uapi/exits.js';
 import { KVM_CPUID_FLAG_SIGNIFCANT_INDEX, KVM_MP_STATE_RUNNABLE } from './uapi/vcpu.js';
@@ -238,11 +238,11 @@ class KvmEngineVcpu implements Vcpu {
   }
 
   getFpu(): Uint8Array {
-    return fxsaveOf(this.kvm.getFpu());
+    return getFpuState(this.kvm);
   }
 
   setFpu(state: Uint8Array): void {
-    this.kvm.setFpu(fpuOf(state));
+    setFpuState(this.kvm, state);
   }
 
   setCpuid(entries: readonly CpuidEntry[]): void {

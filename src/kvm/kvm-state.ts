@@ -1,9 +1,8 @@
 /** A vCPU's state in KVM's structures. */
-import { array, bytes, cstruct, type Decoded, pad, u8, u16, u32, u64 } from '../base/layout.js';
 import type { KvmVcpu } from './api/vcpu.js';
 import type { CpuState, Segment, TableRegister } from './cpu-state.js';
 import { FPU_STATE_BYTES } from './cpu-state.js';
-import type { KvmDtable, KvmFpu, KvmRegs, KvmSegment, KvmSregs } from './uapi/regs.js';
+import type { KvmDtable, KvmRegs, KvmSegment, KvmSregs } from './uapi/regs.js';
 
 const MSR = {
   star: 0xc0000081,
@@ -111,29 +110,26 @@ export function getCpuState(vcpu: KvmVcpu): CpuState {
   };
 }
 
-/** FXSAVE in 64-bit mode (Intel SDM vol. 1, table 10-2). struct kvm_fpu has the same members in another order. */
-const fxsave = cstruct('fxsave', 'Intel SDM', FPU_STATE_BYTES, {
-  fcw: u16,
-  fsw: u16,
-  ftwx: u8,
-  pad1: pad(1),
-  last_opcode: u16,
-  last_ip: u64,
-  last_dp: u64,
-  mxcsr: u32,
-  mxcsr_mask: u32,
-  fpr: array(bytes(16), 8),
-  xmm: array(bytes(16), 16),
-  pad2: pad(96),
-});
-/** Bits of MXCSR that every CPU with SSE2 has; KVM refuses others. */
-const MXCSR_DEFINED = 0xffff;
+/* In the XSAVE area, which begins with FXSAVE's (Intel SDM vol. 1, 13.4). */
+const MXCSR = 24;
+const MXCSR_MASK = 28;
+const XSTATE_BV = 512;
+const XSTATE_X87_AND_SSE = 3n;
+/** Bits of MXCSR where its mask says nothing. */
+const MXCSR_DEFAULT_MASK = 0xffbf;
 
-export function fxsaveOf(fpu: KvmFpu): Uint8Array {
-  return fxsave.create({ ...fpu, mxcsr_mask: MXCSR_DEFINED });
+/** Not KVM_GET_FPU: KVM_SET_FPU sets no MXCSR, and nothing at all where the CPU finds the state marked as its initial one. */
+export function getFpuState(vcpu: KvmVcpu): Uint8Array {
+  return vcpu.getXsave().slice(0, FPU_STATE_BYTES);
 }
 
-export function fpuOf(state: Uint8Array): Omit<Decoded<typeof fxsave>, 'mxcsr_mask'> {
-  const { mxcsr_mask: _, ...fpu } = fxsave.decode(state);
-  return { ...fpu, mxcsr: fpu.mxcsr & MXCSR_DEFINED };
+export function setFpuState(vcpu: KvmVcpu, state: Uint8Array): void {
+  const area = vcpu.getXsave();
+  const view = new DataView(area.buffer, area.byteOffset);
+  const mask = view.getUint32(MXCSR_MASK, true) || MXCSR_DEFAULT_MASK;
+  area.set(state);
+  view.setUint32(MXCSR, view.getUint32(MXCSR, true) & mask, true);
+  view.setUint32(MXCSR_MASK, mask, true);
+  view.setBigUint64(XSTATE_BV, view.getBigUint64(XSTATE_BV, true) | XSTATE_X87_AND_SSE, true);
+  vcpu.setXsave(area);
 }
