@@ -19,7 +19,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true }));
 
-it.each([
+it.for([
   { vcpus: 1, fastPaths: true },
   { vcpus: 4, fastPaths: true },
   { vcpus: 2, fastPaths: false },

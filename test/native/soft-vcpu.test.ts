@@ -128,6 +128,28 @@ describe('state', () => {
     expect(guest.memory.readU16(gpa(DATA + 16))).toBe(0xffff);
   });
 
+  it('of FPU and SSE: what FXSAVE stores is what getFpu gives, and setFpu brings it back', () => {
+    const guest = start(`
+      mov %cr0, %rax; and $~8, %rax; mov %rax, %cr0
+      fldpi; fld1; movl $0x3f80, ${DATA}; ldmxcsr ${DATA}
+      mov $0x1234, %eax; cvtsi2sd %eax, %xmm9; divsd %xmm9, %xmm9
+      fxsaveq ${DATA + 64}; out %al, $${EXIT_PORT}
+      fninit; xorps %xmm9, %xmm9; movl $0x1f80, ${DATA}; ldmxcsr ${DATA}; out %al, $${EXIT_PORT}
+      fxsaveq ${DATA + 1024}; out %al, $${EXIT_PORT}`);
+    const { native } = guest.vcpu;
+    expect(guest.vcpu.run()).toBe(VCPU_EXIT.PORT);
+    const state = native.getFpu();
+    // Not the last instruction and operand, which TCG's own FXSAVE leaves out, nor what is reserved.
+    const telling = (area: Uint8Array) => [...area.subarray(0, 6), ...area.subarray(24, 416)];
+    const stored = (at: number) => guest.memory.copyOut(gpa(at), 512);
+    expect(telling(state)).toEqual(telling(stored(DATA + 64)));
+    guest.vcpu.run();
+    expect(native.getFpu()).not.toEqual(state);
+    native.setFpu(state);
+    guest.vcpu.run();
+    expect(telling(stored(DATA + 1024))).toEqual(telling(state));
+  });
+
   it('that no CPU accepts is EINVAL, and nothing changes', () => {
     const guest = start('hlt');
     const before = guest.vcpu.getState();

@@ -8,7 +8,8 @@ const [first = '', ...engines] = process.argv.slice(2);
 const OWN = '/tmp/xenner-tour.save';
 let file = first;
 
-for (const [step, engine] of engines.entries()) {
+for (const [step, name] of engines.entries()) {
+  const engine = /** @type {'soft' | 'kvm'} */ (name);
   const domain = await restoreDomain(file, { engine, verify: step > 0 });
   const script = new ConsoleScript((text) => domain.writeConsole(text));
   domain.on('console', (chunk) => script.feed(chunk));
