@@ -256,3 +256,16 @@ it('a file that is truncated under a running guest ends the guest, not the proce
   await expect(domain.save(join(dir, 'other.save'))).rejects.toBeInstanceOf(XennerError);
   await expect(domain.wait()).rejects.toMatchObject({ code: 'ESAVE_BROKEN' });
 });
+
+it('memory of a special kind is read at once: then the file may go', async () => {
+  const path = damaged((bytes) => bytes);
+  const domain = await restoreDomain(path, { engine: 'soft', hugepages: 'thp' }).catch(
+    (error: XennerError) => error,
+  );
+  if (domain instanceof XennerError) return expect(domain.code).toBe('ENOTHP');
+  fs.truncateSync(path, 0);
+  const seen = domain.consoleTail;
+  while (domain.consoleTail === seen) await once(domain, 'console');
+  await domain.save(join(dir, 'other.save'));
+  expect(await refusal(join(dir, 'other.save'), { verify: true })).toBe('restored');
+});

@@ -120,9 +120,10 @@ export class Machine implements Domain {
     this.choice = chooseEngine(config.engine);
     this.frames = layoutXenFrames(config.memoryMiB * FRAMES_PER_MIB, config.vcpus, this.profile.grantFrames);
     const bytes = this.frames.totalPages * PAGE;
-    const backing = this.choice.engine.backing?.(config.backing) ?? config.backing;
     this.memory =
-      saved === undefined ? GuestMemory.create(bytes, backing) : restoreMemory(saved, bytes, backing);
+      saved === undefined
+        ? GuestMemory.create(bytes, this.choice.engine.backing?.(config.backing) ?? config.backing)
+        : restoreMemory(saved, bytes, config.backing);
     this.monitor = saved === undefined ? loadMonitorImage() : savedMonitor(this.memory, this.frames.monitor);
     this.#engineMachine = this.choice.engine.createMachine({
       memory: this.memory,

@@ -9,7 +9,10 @@ import { CHUNK_BYTES, type SavedMachine } from './save-file.js';
  * @throws XennerError ESAVE_DAMAGED, or when the host has not what the options ask for
  */
 export function restoreMemory(saved: SavedMachine, bytes: number, options: GuestMemoryOptions): GuestMemory {
-  if (Object.keys(options).length === 0) return GuestMemory.fromFile(saved.fd, saved.memoryOffset, bytes);
+  const { hugepages = 'none', mergeable = false, numaNode } = options;
+  if (hugepages === 'none' && !mergeable && numaNode === undefined) {
+    return GuestMemory.fromFile(saved.fd, saved.memoryOffset, bytes);
+  }
   const memory = GuestMemory.create(bytes, options);
   try {
     for (let at = 0; at < bytes; at += CHUNK_BYTES) {
