@@ -14,12 +14,12 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(build, { recursive: true, force: true }));
 
-it('soft, KVM, KVM, soft', async (context) => {
+it('with two vCPUs: soft, KVM, KVM, soft', async (context) => {
   const image = kernel('bookworm');
   if ('missing' in image) return context.skip(image.missing);
   const file = join(build, 'guest.save');
   const ramdisk = join(build, 'initramfs.cpio');
-  const guest = await BootedGuest.boot({ kernel: image.path, ramdisk, engine: 'soft' });
+  const guest = await BootedGuest.boot({ kernel: image.path, ramdisk, engine: 'soft', vcpus: 2 });
   guest.script.send('steady 2 &\n');
   await guest.script.expect(/steady 2\r?\n/);
   await guest.domain.save(file);
