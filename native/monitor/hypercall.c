@@ -122,6 +122,7 @@ static s64 (*const fast_path[NR_HYPERCALLS])(struct vcpu_area *, const u64 *) = 
     [__HYPERVISOR_set_segment_base] = fast_set_segment_base,
     [__HYPERVISOR_mmuext_op] = fast_mmuext_op,
     [__HYPERVISOR_sched_op] = fast_sched_op,
+    [__HYPERVISOR_event_channel_op] = fast_event_channel_op,
 };
 
 #define LOCKED_CALLS                                                                                         \

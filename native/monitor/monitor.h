@@ -169,6 +169,9 @@ void flush_tlb(struct vcpu_area *v);
 void hypercall(struct vcpu_area *v, struct regs *r);
 s64 leave_to_hypervisor(struct vcpu_area *v, u64 nr, const u64 *args);
 
+/* events.c */
+s64 fast_event_channel_op(struct vcpu_area *v, const u64 *args);
+
 /* time.c */
 void timers_changed(struct vcpu_area *v);
 u64 system_time(void);

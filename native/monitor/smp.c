@@ -8,10 +8,6 @@ static inline void relax(void) {
   __asm__ volatile("pause" ::: "memory");
 }
 
-static struct vcpu_area *area_of(u64 id) {
-  return (struct vcpu_area *)(MONITOR_VA + BLOCK_OFFSET(id) + BLOCK_VCPU_AREA);
-}
-
 static u64 nr_vcpus(void) {
   u64 nr = DOMAIN->nr_vcpus;
   return nr < MAX_VCPUS ? nr : MAX_VCPUS;

@@ -12,10 +12,16 @@ void unlock(struct vcpu_area *v);
 void go_outside(struct vcpu_area *v);
 void come_back(struct vcpu_area *v);
 
+static inline struct vcpu_area *area_of(u64 id) {
+  return (struct vcpu_area *)(MONITOR_VA + BLOCK_OFFSET(id) + BLOCK_VCPU_AREA);
+}
+
 void flush_if_asked(struct vcpu_area *v);
 u64 flush_others(struct vcpu_area *v, u64 pending);
 /* Interrupts another vCPU, which looks at its events and flushes then. */
 void send_kick(u64 id);
+/* events.c: of a port that is bound to `to`, which may be another vCPU where there is a local APIC. */
+void set_pending(struct vcpu_area *v, struct vcpu_area *to, u64 port);
 /* An event bit was set: some vCPU may wait for it in SCHEDOP_poll. */
 void kick_pollers(struct vcpu_area *v);
 

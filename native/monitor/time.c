@@ -4,10 +4,6 @@
  */
 #include "smp.h"
 
-#define ATOMIC_SET(word, bit) (__atomic_fetch_or(word, 1ul << (bit), __ATOMIC_SEQ_CST) >> (bit)&1)
-#define BITS_PER_WORD 64
-#define NR_PORTS 4096 /* EVTCHN_2L_NR_CHANNELS */
-
 /* pvclock: ns since boot, from the same four numbers that the guest reads in its vcpu_time_info. */
 u64 system_time(void) {
   struct domain_area *d = DOMAIN;
@@ -45,23 +41,11 @@ void timers_changed(struct vcpu_area *v) {
     exit_to_hypervisor(v, MONITOR_EXIT_TIMER);
 }
 
-/* evtchn_2l_set_pending (xen/common/event_2l.c), of a port that is bound to this vCPU */
-static void set_pending(struct vcpu_area *v, u64 port) {
-  shared_info_t *shared = (shared_info_t *)DOMAIN->shared_info;
-  vcpu_info_t *info = vcpu_info(v);
-  u64 word = port / BITS_PER_WORD, bit = port % BITS_PER_WORD;
-  if (ATOMIC_SET(&shared->evtchn_pending[word], bit)) return;
-  if (!(*(volatile u64 *)&shared->evtchn_mask[word] >> bit & 1) &&
-      !ATOMIC_SET(&info->evtchn_pending_sel, word))
-    info->evtchn_upcall_pending = 1;
-  kick_pollers(v);
-}
-
 void timer_interrupt(struct vcpu_area *v) {
   v->timer_armed = 0;
   if (v->timer_deadline && system_time() >= v->timer_deadline) {
     v->timer_deadline = 0;
-    if (v->timer_port && v->timer_port < NR_PORTS) set_pending(v, v->timer_port);
+    if (v->timer_port && v->timer_port < NR_PORTS) set_pending(v, v, v->timer_port);
   }
   timers_changed(v);
 }

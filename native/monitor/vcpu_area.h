@@ -61,6 +61,7 @@ typedef long s64;
 #define SEL_SHOWN_KERNEL_SS 0xe02b
 
 #define EXIT_PORT 0x9e
+#define BELL_PORT 0xa0 /* 32 bits: the event channel that was sent on */
 #define KICK_VECTOR 0xf0
 #define TIMER_VECTOR 0xf1 /* of the local APIC, where there is one */
 /* Pseudo vectors: the two syscall entries, and a trap of which nothing is left to do. */
@@ -123,6 +124,11 @@ typedef long s64;
 #define DOMAIN_FAST_PATHS 1
 /* Interrupts come through an x2APIC, which waits for the end of each; its timer is the vCPU's. */
 #define DOMAIN_LAPIC 2
+
+/* domain_area.ports: a byte an event channel, 0 where the hypervisor has to serve EVTCHNOP_send. */
+#define NR_PORTS 4096 /* EVTCHN_2L_NR_CHANNELS */
+#define PORT_BELL 1   /* BELL_PORT reaches the other end without stopping the vCPU */
+#define PORT_IPI 0x80 /* and the vCPU in the lower bits */
 
 #define MAX_POLL_PORTS 128 /* do_poll (xen/common/sched/core.c) */
 
@@ -261,6 +267,7 @@ struct domain_area {
   u64 shared_info; /* address in the direct map */
   u64 xen_version; /* what XENVER_version answers */
   u64 monitor;     /* where MONITOR_VA is, in guest-physical memory */
+  u64 ports;       /* address in the direct map: PORT_* */
   u64 lock;        /* of vCPUs that run at the same time: page types and page tables */
 };
 

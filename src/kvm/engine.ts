@@ -48,6 +48,8 @@ export interface MachineOptions {
   exitPort: number;
   /** Of the timer of a vCPU's local APIC, by TSC deadline, where it has one. */
   timerVector?: number;
+  /** See addBell(). */
+  bellPort?: number;
   /** How many it will have. */
   nrVcpus: number;
 }
@@ -79,6 +81,11 @@ export interface Machine {
    * ring 0 such an instruction raises #DB as one in DR0..3 does, with DR6_BREAKPOINT.
    */
   setBreakpoints(addresses: readonly bigint[]): void;
+  /**
+   * A write of this value, 32 bits, to bellPort calls notify(notifier) without stopping the vCPU. False: this engine has no
+   * such thing.
+   */
+  addBell(value: number, notifier: number): boolean;
   /** Tells that the host wrote to guest memory that may hold code. */
   invalidate(address: Gpa, length: number): void;
   /** Closes the vCPUs. Idempotent; everything else but `id` throws an Error with code EBADF afterwards. */

@@ -2,6 +2,7 @@
 import { XennerError } from '../base/errors.js';
 import { MAX_VCPUS } from '../base/limits.js';
 import { loadAddon } from './addon.js';
+import { EventFd } from './api/event-fd.js';
 import { decodeExit, EXIT_OFFSET } from './api/exits.js';
 import { Kvm } from './api/kvm.js';
 import { EXIT_ERROR, type NativeKvmVcpuThreads, VCPU_THREADS } from './api/native.js';
@@ -44,6 +45,7 @@ const IDENTITY_MAP = 0xfeffc000;
 const TSS_ADDRESS = 0xfeffd000;
 /** In struct kvm_run. */
 const EXIT_REASON_OFFSET = 8;
+const BELL_BYTES = 4;
 const PORT_OFFSET = EXIT_OFFSET + KVM_EXITS.KVM_EXIT_IO.fields.offsetof('port');
 
 export const kvmEngine: Engine = {
@@ -74,16 +76,19 @@ class KvmMachine implements Machine {
   readonly #vcpus: KvmEngineVcpu[] = [];
   readonly #threads: NativeKvmVcpuThreads;
   readonly #exitPort: number;
+  readonly #bellPort: number;
+  readonly #bells: EventFd[] = [];
   readonly id: number;
   ownExits = 0;
   readonly #created = new Set<number>();
   #closed = false;
 
-  constructor({ memory, exitPort, timerVector, nrVcpus }: MachineOptions) {
+  constructor({ memory, exitPort, timerVector, bellPort = 0, nrVcpus }: MachineOptions) {
     if (nrVcpus > kvmEngine.maxVcpus) {
       throw new XennerError('EVCPU_LIMIT', `the KVM engine runs ${kvmEngine.maxVcpus} vCPUs`);
     }
     this.#exitPort = exitPort;
+    this.#bellPort = bellPort;
     const kvm = new Kvm();
     try {
       this.#vm = kvm.createVm();
@@ -137,6 +142,15 @@ class KvmMachine implements Machine {
     return this.#vcpus[index]!.take(this.#exitPort, () => this.#threads.error(index));
   }
 
+  addBell(value: number, notifier: number): boolean {
+    const event = new EventFd();
+    this.#bells.push(event);
+    event.native.notify(notifier);
+    const [address, datamatch] = [this.#bellPort, BigInt(value)];
+    this.#vm.ioeventfd({ event, address, port: true, length: BELL_BYTES, datamatch });
+    return true;
+  }
+
   setTimer(deadlineNs: number): void {
     this.#threads.setTimer(deadlineNs);
   }
@@ -151,6 +165,7 @@ class KvmMachine implements Machine {
     this.#closed = true;
     this.#threads.close();
     this.#vm.close();
+    for (const bell of this.#bells) bell.close();
   }
 }
 

@@ -119,6 +119,10 @@ class SoftMachine implements Machine {
     }
   }
 
+  addBell(): boolean {
+    return false;
+  }
+
   setTimer(deadlineNs: number): void {
     this.#first.setTimer(deadlineNs);
   }

@@ -25,6 +25,8 @@ export interface EventVcpu {
 export interface EventHost {
   readonly memory: GuestMemory;
   readonly sharedInfo: Gpa;
+  /** A byte an event channel, for the monitor. */
+  readonly ports: Gpa;
   readonly vcpus: readonly EventVcpu[];
   /** A vCPU has something to look at: an upcall, or a port that it may be polling. Called for the running one too. */
   wake(vcpuId: number): void;

@@ -23,6 +23,7 @@ import {
   isGlobalVirq,
   type Notify,
 } from './event-table.js';
+import { NR_PORTS } from './monitor/vcpu-area.js';
 import type { Json, Saved } from './save/saved.js';
 
 /** The back ends' domain. */
@@ -46,10 +47,11 @@ export interface EventStatus {
 export class EventChannels {
   readonly #host: EventHost & { readonly domid: number };
   readonly #bits: EventBits;
-  readonly #table = new EventTable();
+  readonly #table: EventTable;
 
   constructor(host: EventHost & { readonly domid: number }) {
     this.#host = host;
+    this.#table = new EventTable(host.memory.bytes(host.ports, NR_PORTS));
     this.#bits = new EventBits(host);
   }
 
@@ -108,7 +110,7 @@ export class EventChannels {
     } else if (channel.state === EVTCHNSTAT_interdomain) {
       this.#leave(channel.remote);
     }
-    this.#table.channels[port] = undefined;
+    this.#table.set(port, undefined);
     this.#bits.clearPending(port);
     return 0;
   }
@@ -199,6 +201,13 @@ export class EventChannels {
     return port;
   }
 
+  /** Who sends on this port, if it is one to the host still, rings its bell. Whatever the guest binds it to next has none. */
+  setBell(port: number): void {
+    const channel = this.#table.channels[port];
+    if (channel?.state === EVTCHNSTAT_interdomain && typeof channel.remote !== 'number')
+      this.#table.setBell(port);
+  }
+
   /**
    * A back end's EVTCHNOP_bind_interdomain to a port that the guest allocated for domain 0. When the guest closes the
    * port the host's end is closed too.
@@ -209,7 +218,7 @@ export class EventChannels {
     if (channel?.state !== EVTCHNSTAT_unbound || channel.remoteDomid !== HOST_DOMID) return -EINVAL;
     const end = this.#makeHostEnd(notify, false);
     end.port = port;
-    this.#table.channels[port] = { ...this.#toHost(end), vcpu: channel.vcpu };
+    this.#table.set(port, { ...this.#toHost(end), vcpu: channel.vcpu });
     return 0;
   }
 
@@ -218,7 +227,7 @@ export class EventChannels {
     const channel = this.#table.channels[port];
     if (channel?.state !== EVTCHNSTAT_interdomain || typeof channel.remote === 'number') return;
     this.#table.hostEnds.delete(channel.remote.hostPort);
-    this.#table.channels[port] = { state: EVTCHNSTAT_unbound, vcpu: channel.vcpu, remoteDomid: HOST_DOMID };
+    this.#table.set(port, { state: EVTCHNSTAT_unbound, vcpu: channel.vcpu, remoteDomid: HOST_DOMID });
   }
 
   /** The host notifies the guest. Nothing happens on a port that the guest closed or took for something else. */
@@ -235,7 +244,7 @@ export class EventChannels {
 
   /** Of a domain that was just made: its back ends' ports are bound, and no others. @throws XennerError ESAVE_DAMAGED */
   restore(saved: Saved): void {
-    this.#table.channels.fill(undefined);
+    this.#table.clear();
     this.#table.restore(saved, this.#host.vcpus);
     for (const { id } of this.#host.vcpus) this.#host.timerPort(id, this.#table.virqPorts[id]![VIRQ_TIMER]!);
   }
@@ -259,7 +268,7 @@ export class EventChannels {
     const port = this.#table.channels.indexOf(undefined, 1);
     if (port < 0) return -ENOSPC;
     while (port >= this.#table.validPorts) this.#table.validPorts += EVTCHNS_PER_BUCKET;
-    this.#table.channels[port] = channel;
+    this.#table.set(port, channel);
     return port;
   }
 
@@ -274,10 +283,10 @@ export class EventChannels {
     const port = this.#bind(channel);
     if (port < 0) return port;
     if (remote?.state !== EVTCHNSTAT_unbound || remote.remoteDomid !== this.#host.domid) {
-      this.#table.channels[port] = undefined;
+      this.#table.set(port, undefined);
       return -EINVAL;
     }
-    this.#table.channels[remotePort] = { state: EVTCHNSTAT_interdomain, vcpu: remote.vcpu, remote: port };
+    this.#table.set(remotePort, { state: EVTCHNSTAT_interdomain, vcpu: remote.vcpu, remote: port });
     this.#raise(port);
     return port;
   }
@@ -308,7 +317,7 @@ export class EventChannels {
   #leave(remote: number | HostEnd): void {
     if (typeof remote === 'number') {
       const { vcpu } = this.#table.channels[remote]!;
-      this.#table.channels[remote] = { state: EVTCHNSTAT_unbound, vcpu, remoteDomid: this.#host.domid };
+      this.#table.set(remote, { state: EVTCHNSTAT_unbound, vcpu, remoteDomid: this.#host.domid });
     } else if (remote.permanent) {
       remote.port = 0;
     } else {

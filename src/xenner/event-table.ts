@@ -9,6 +9,7 @@ import {
 } from './abi/event-channel.js';
 import { NR_VIRQS, VIRQ_DEBUG, VIRQ_TIMER, VIRQ_XENOPROF, VIRQ_XENPMU } from './abi/xen.js';
 import type { EventVcpu } from './event-bits.js';
+import { PORT_BELL, PORT_IPI } from './monitor/vcpu-area.js';
 import type { Json, Saved } from './save/saved.js';
 
 /**
@@ -43,12 +44,34 @@ export function isGlobalVirq(virq: number): boolean {
 }
 
 export class EventTable {
-  readonly channels: Array<Channel | undefined> = new Array(EVTCHN_2L_NR_CHANNELS).fill(undefined);
+  readonly #channels: Array<Channel | undefined> = new Array(EVTCHN_2L_NR_CHANNELS).fill(undefined);
   validPorts = EVTCHNS_PER_BUCKET;
   /** virq_to_evtchn: [vCPU][virq]; 0 is none. */
   readonly virqPorts = Array.from({ length: MAX_VCPUS }, () => new Uint16Array(NR_VIRQS));
   /** By host port. */
   readonly hostEnds = new Map<number, HostEnd>();
+
+  /** @param ports a byte a port, for the monitor: NR_PORTS of them */
+  constructor(private readonly ports: Uint8Array) {}
+
+  get channels(): readonly (Channel | undefined)[] {
+    return this.#channels;
+  }
+
+  set(port: number, channel: Channel | undefined): void {
+    this.#channels[port] = channel;
+    this.ports[port] = channel?.state === EVTCHNSTAT_ipi ? PORT_IPI | channel.vcpu.id : 0;
+  }
+
+  /** The monitor rings a bell instead of leaving the guest, until the port is bound anew. */
+  setBell(port: number): void {
+    this.ports[port] = PORT_BELL;
+  }
+
+  clear(): void {
+    this.#channels.fill(undefined);
+    this.ports.fill(0);
+  }
 
   save(): Json {
     const channels = this.channels.flatMap((channel, port): Json[] =>
@@ -81,7 +104,7 @@ export class EventTable {
       const port = each.get('port').int(1, this.validPorts - 1);
       const vcpu = vcpus[each.get('vcpu').int(0, vcpus.length - 1)]!;
       if (this.channels[port] !== undefined) throw each.wrong('a port that is free');
-      this.channels[port] = this.#restoreChannel(each, vcpu);
+      this.set(port, this.#restoreChannel(each, vcpu));
     }
     for (const each of channels) this.#checkChannel(each, each.get('port').int(1, this.validPorts - 1));
     for (const end of this.hostEnds.values()) {

@@ -27,6 +27,8 @@ export interface Domain {
   readonly totalPages: number;
   readonly area: DomainArea;
   readonly sharedInfo: Gpa;
+  /** A byte an event channel, for the monitor: vcpu_area.h. */
+  readonly ports: Gpa;
   /** The machine-to-phys table, 8 bytes a frame. */
   readonly m2p: Gpa;
   /** Page types, 8 bytes a frame: vcpu_area.h. */

@@ -10,6 +10,7 @@ import {
   type Gpa,
   GuestMemory,
   gpa,
+  notify,
 } from '../../kvm/index.js';
 import { SHUTDOWN_watchdog } from '../abi/sched.js';
 import { vcpu_info } from '../abi/xen.js';
@@ -60,8 +61,8 @@ export interface MachineHost {
   /** One word: CONTROL_*. */
   readonly control: Int32Array;
   readonly exits: ExitCounts;
-  /** The guest notified its console's port. */
-  consoleNotified(): void;
+  /** For notify(), when the guest has notified its console's port. */
+  readonly consoleNotifier: number;
   consoleIo(text: Uint8Array): void;
   /** Where a debugger's requests come from: src/xenner/gdb/messages.ts. */
   readonly debugPort: MessagePort | undefined;
@@ -129,6 +130,7 @@ export class Machine implements Domain {
       memory: this.memory,
       exitPort: monitor.EXIT_PORT,
       timerVector: monitor.TIMER_VECTOR,
+      bellPort: monitor.BELL_PORT,
       nrVcpus: config.vcpus,
     });
     this.area = new monitor.Area(
@@ -143,12 +145,14 @@ export class Machine implements Domain {
       (_, id) => new VirtualCpu(this, id, this.#engineMachine.createVcpu(id)),
     );
     this.events = new EventChannels(this);
-    this.consolePort = this.events.bindHostPort(() => this.host.consoleNotified());
+    this.consolePort = this.events.bindHostPort(() => notify(this.host.consoleNotifier));
     this.#writeDomainArea(holeEntries(this.frames), config.fastPaths);
     this.pages = new PageTypes(this);
     this.grants = new GrantTable(this);
     this.freeFrames = new FreeFrames(this);
     this.consolePfn = saved === undefined ? startOfDay(this) : restoreMachine(this, saved.state);
+    if (this.#engineMachine.addBell(this.consolePort, host.consoleNotifier))
+      this.events.setBell(this.consolePort);
     this.debugger = host.debugPort && new Debugger(this, host.debugPort, config.gdb?.wait ?? false);
   }
 
@@ -230,6 +234,10 @@ export class Machine implements Domain {
     return this.frames.sharedInfo;
   }
 
+  get ports(): Gpa {
+    return this.frames.ports;
+  }
+
   get m2p(): Gpa {
     return this.frames.m2p;
   }
@@ -281,7 +289,7 @@ export class Machine implements Domain {
   }
 
   timerPort(vcpu: number, port: number): void {
-    this.vcpus[vcpu]!.area.setLow('timer_port', port);
+    this.vcpus[vcpu]!.setTimerPort(port);
   }
 
   wake(vcpu: number): void {
@@ -359,6 +367,7 @@ export class Machine implements Domain {
     area.set('shared_info', direct(frames.sharedInfo));
     area.setLow('xen_version', xenVersionWord(this.profile));
     area.setLow('monitor', frames.monitor);
+    area.set('ports', direct(frames.ports));
   }
 }
 

@@ -14,6 +14,7 @@ const DEFAULT_PERIOD_NS = 10_000_000;
 export class VcpuTimers {
   #periodNs = 0;
   #tick = 0;
+  #bound = false;
   #armed = Infinity;
 
   /**
@@ -40,6 +41,12 @@ export class VcpuTimers {
     this.#periodNs = ns;
     this.#tick = ns === 0 ? 0 : now + ns;
     this.changed();
+  }
+
+  /** Whether VIRQ_TIMER goes anywhere: without that, ticks are for nobody, and none comes. */
+  bound(bound: boolean, now: number): void {
+    this.#bound = bound;
+    this.setPeriod(this.#periodNs, now);
   }
 
   /** One of the deadlines may be another one, the one in the area included. */
@@ -94,7 +101,7 @@ export class VcpuTimers {
   }
 
   #periodic(): number {
-    return this.#tick === 0 || this.#tick >= NEVER_NS ? Infinity : this.#tick;
+    return !this.#bound || this.#tick === 0 || this.#tick >= NEVER_NS ? Infinity : this.#tick;
   }
 
   /** The monitor leaves the guest for an earlier deadline only; 0 in the area is none. */

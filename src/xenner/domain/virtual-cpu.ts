@@ -212,6 +212,11 @@ export class VirtualCpu implements Vcpu {
     this.addPending(monitor.PENDING_TIMER);
   }
 
+  setTimerPort(port: number): void {
+    this.area.setLow('timer_port', port);
+    this.timers.bound(port !== 0, this.domain.systemTime());
+  }
+
   get periodNs(): number {
     return this.timers.periodNs;
   }

@@ -1,7 +1,6 @@
 /** The vCPU thread of one domain: builds it, runs it, tells how it ended. */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { XennerError } from '../../base/errors.js';
-import { notify } from '../../kvm/index.js';
 import { EventInbox } from '../event-inbox.js';
 import { crashReport } from './crash.js';
 import { ExitCounts } from './exit-counts.js';
@@ -71,7 +70,7 @@ function main(): void {
     inbox: new EventInbox(input.inbox),
     control,
     exits: new ExitCounts(input.exits),
-    consoleNotified: () => notify(input.consoleNotifier),
+    consoleNotifier: input.consoleNotifier,
     consoleIo: (text) => tell({ type: 'console-io', text }),
     debugPort: input.debugPort,
     orders: takeOrders,

@@ -39,6 +39,8 @@ export interface XenFrames {
   readonly m2pL1: readonly Gpa[];
   readonly monitorL1: readonly Gpa[];
   readonly directL2: readonly Gpa[];
+  /** A byte an event channel. */
+  readonly ports: Gpa;
 }
 
 function pagesFor(bytes: number): number {
@@ -80,6 +82,7 @@ export function layoutXenFrames(nrPages: number, nrVcpus: number, nrGrantFrames:
     m2pL1: takeEach(Math.ceil(perFrame / ENTRIES)),
     monitorL1: takeEach(Math.ceil(monitorPages / ENTRIES)),
     directL2: takeEach(Math.ceil((totalPages * PAGE) / GIB)),
+    ports: take(1),
   };
   if (next > totalPages) throw new Error(`Xen's frames need ${next} pages of ${totalPages}`);
   return frames;

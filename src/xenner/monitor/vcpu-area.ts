@@ -48,6 +48,7 @@ export const SEL_SHOWN_KERNEL_CS = 0xe030;
 export const SEL_SHOWN_KERNEL_SS = 0xe02b;
 
 export const EXIT_PORT = 0x9e;
+export const BELL_PORT = 0xa0;
 export const KICK_VECTOR = 0xf0;
 export const TIMER_VECTOR = 0xf1;
 
@@ -95,6 +96,10 @@ export const SYSRET_NONE = 0xffffffff;
 
 export const DOMAIN_FAST_PATHS = 1;
 export const DOMAIN_LAPIC = 2;
+
+export const NR_PORTS = 4096;
+export const PORT_BELL = 1;
+export const PORT_IPI = 0x80;
 
 export const MAX_POLL_PORTS = 128;
 
@@ -225,7 +230,7 @@ export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5952, {
   traps: array(trap_handler, 256),
 });
 
-export const domain_area = cstruct('struct domain_area', HEADER, 160, {
+export const domain_area = cstruct('struct domain_area', HEADER, 168, {
   flags: u64,
   nr_pages: u64,
   total_pages: u64,
@@ -245,6 +250,7 @@ export const domain_area = cstruct('struct domain_area', HEADER, 160, {
   shared_info: u64,
   xen_version: u64,
   monitor: u64,
+  ports: u64,
   lock: u64,
 });
 

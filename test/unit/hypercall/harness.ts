@@ -34,6 +34,7 @@ export const HOLE_VA = 0xffff800000000000n;
 const XEN_MFN = NR_PAGES;
 const SHARED_INFO = gpa(XEN_MFN * PAGE);
 const DOMAIN_AREA = gpa((XEN_MFN + 1) * PAGE);
+const PORTS = gpa((XEN_MFN + 10) * PAGE);
 const M2P = gpa((XEN_MFN + 2) * PAGE);
 const GDT_L1 = gpa((XEN_MFN + 8) * PAGE);
 const LDT_L1 = gpa((XEN_MFN + 9) * PAGE);
@@ -67,6 +68,7 @@ export class Harness {
       totalPages: TOTAL_PAGES,
       area: new Area(this.memory, DOMAIN_AREA, domain_area),
       sharedInfo: SHARED_INFO,
+      ports: PORTS,
       m2p: M2P,
       pageInfo: PAGE_INFO,
       gdtL1: GDT_L1,
