@@ -366,7 +366,7 @@ export class Machine implements Domain {
     area.setLow('domid', this.domid);
     area.set('shared_info', direct(frames.sharedInfo));
     area.setLow('xen_version', xenVersionWord(this.profile));
-    area.setLow('monitor', frames.monitor);
+    area.set('monitor', BigInt(frames.monitor));
     area.set('ports', direct(frames.ports));
   }
 }
