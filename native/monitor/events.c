@@ -35,7 +35,7 @@ s64 fast_event_channel_op(struct vcpu_area *v, const u64 *args) {
     set_pending(v, to, port);
     return 0;
   }
-  if (kind != PORT_BELL) return LEAVE_TO_HYPERVISOR;
+  if (!(kind & PORT_BELL)) return LEAVE_TO_HYPERVISOR;
   __asm__ volatile("outl %0, %w1" ::"a"(port), "Nd"(BELL_PORT) : "memory");
   return 0;
 fault:

@@ -125,10 +125,13 @@ typedef long s64;
 /* Interrupts come through an x2APIC, which waits for the end of each; its timer is the vCPU's. */
 #define DOMAIN_LAPIC 2
 
-/* domain_area.ports: a byte an event channel, 0 where the hypervisor has to serve EVTCHNOP_send. */
-#define NR_PORTS 4096 /* EVTCHN_2L_NR_CHANNELS */
-#define PORT_BELL 1   /* BELL_PORT reaches the other end without stopping the vCPU */
-#define PORT_IPI 0x80 /* and the vCPU in the lower bits */
+/*
+ * domain_area.ports: a byte an event channel, with the vCPU that its events go to in the lower bits. 0 where
+ * the hypervisor has to serve EVTCHNOP_send.
+ */
+#define NR_PORTS 4096  /* EVTCHN_2L_NR_CHANNELS */
+#define PORT_BELL 0x40 /* BELL_PORT reaches the other end, a back end, without stopping the vCPU */
+#define PORT_IPI 0x80
 
 #define MAX_POLL_PORTS 128 /* do_poll (xen/common/sched/core.c) */
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `xenner` command. Each subcommand is loaded when it is used: most runs need one. */
+import './early.js';
 import { Command, CommanderError } from 'commander';
 import { EXIT } from './exit-codes.js';
 

@@ -86,9 +86,18 @@ export interface Machine {
    * such thing.
    */
   addBell(value: number, notifier: number): boolean;
+  /** For openLine() on another thread; undefined where a vCPU has to be stopped to be interrupted. */
+  readonly lineId: number | undefined;
   /** Tells that the host wrote to guest memory that may hold code. */
   invalidate(address: Gpa, length: number): void;
   /** Closes the vCPUs. Idempotent; everything else but `id` throws an Error with code EBADF afterwards. */
+  close(): void;
+}
+
+/** Another thread's way to a machine's vCPUs. */
+export interface Line {
+  /** As Vcpu.inject(). Nothing happens once the machine is closed. */
+  inject(vcpu: number, vector: number): void;
   close(): void;
 }
 

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { XennerError } from '../base/errors.js';
 import { loadAddon, type NativeGuestMemory } from './addon.js';
-import { hostMemory, poolDirectory, SYSFS, THP_ENABLED } from './host-memory.js';
+import { hostMemory, poolDirectory, SYSFS, THP_ENABLED, transparentHugepages } from './host-memory.js';
 
 export interface GuestMemoryOptions {
   /**
@@ -50,7 +50,7 @@ function hugepageFailure(
 }
 
 function requireTransparentPages(): void {
-  const mode = hostMemory().transparentHugepages;
+  const mode = transparentHugepages();
   if (mode === null) throw new XennerError('ENOTHP', 'this host has no transparent huge pages');
   if (mode === 'never') {
     throw new XennerError(
@@ -82,7 +82,7 @@ function requireNode(wanted: number): void {
  */
 export function backingForKvm(options: GuestMemoryOptions): GuestMemoryOptions {
   if (options.hugepages !== undefined || options.mergeable) return options;
-  const mode = hostMemory().transparentHugepages;
+  const mode = transparentHugepages();
   return mode === null || mode === 'never' ? options : { ...options, hugepages: 'thp' };
 }
 

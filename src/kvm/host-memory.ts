@@ -54,7 +54,7 @@ export function poolDirectory(sizeKiB: number, node?: number): string {
 export function hostMemory(sysfs = SYSFS): HostMemory {
   return {
     hugepages: readPools(join(sysfs, MM, 'hugepages')),
-    transparentHugepages: readThp(join(sysfs, THP_ENABLED)),
+    transparentHugepages: transparentHugepages(sysfs),
     ksm: readKsm(join(sysfs, MM, 'ksm')),
     nodes: numbered(join(sysfs, NODES), /^node(\d{1,4})$/)
       .slice(0, MAX_NUMA_NODES)
@@ -74,8 +74,8 @@ function readPools(directory: string): HugepagePool[] {
 }
 
 /** `always [madvise] never` */
-function readThp(file: string): HostMemory['transparentHugepages'] {
-  const chosen = /\[(\w+)\]/.exec(readText(file) ?? '')?.[1];
+export function transparentHugepages(sysfs = SYSFS): HostMemory['transparentHugepages'] {
+  const chosen = /\[(\w+)\]/.exec(readText(join(sysfs, THP_ENABLED)) ?? '')?.[1];
   return THP_MODES.find((mode) => mode === chosen) ?? null;
 }
 

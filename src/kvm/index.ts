@@ -17,6 +17,7 @@ export {
   type Engine,
   type EngineName,
   kick,
+  type Line,
   type Machine,
   type MachineOptions,
   VCPU_EXIT,
@@ -27,5 +28,6 @@ export { type Gpa, GuestMemory, GuestMemoryError, gpa, sumOfPages } from './gues
 export { type GuestMemoryOptions, HUGEPAGES } from './guest-memory-backing.js';
 export { type ClockSample, clockSample } from './host-clock.js';
 export { type HostMemory, type HugepagePool, hostMemory } from './host-memory.js';
+export { openLine } from './kvm-line.js';
 export { createNotifier, type Notifier, notify } from './notifier.js';
 export { hasSoftCpu, softEngine } from './soft-engine.js';

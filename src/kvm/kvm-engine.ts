@@ -21,6 +21,7 @@ import {
 } from './engine.js';
 import type { Gpa } from './guest-memory.js';
 import { backingForKvm } from './guest-memory-backing.js';
+import { msiAddress } from './kvm-line.js';
 import { getCpuState, getFpuState, setCpuState, setFpuState } from './kvm-state.js';
 import { KVM_CAP_SPLIT_IRQCHIP } from './uapi/caps.js';
 import { KVM_EXITS } from './uapi/exits.js';
@@ -28,8 +29,6 @@ import { KVM_CPUID_FLAG_SIGNIFCANT_INDEX, KVM_MP_STATE_RUNNABLE } from './uapi/v
 
 /** GSIs of an I/O APIC that nobody has. */
 const SPLIT_IRQCHIP_PINS = 24n;
-const MSI_ADDRESS = 0xfee00000n;
-const APIC_ID_SHIFT = 12n;
 const MSR_IA32_APICBASE = 0x1b;
 const APIC_BASE = 0xfee00000n;
 const APICBASE_BSP = 1n << 8n;
@@ -142,6 +141,10 @@ class KvmMachine implements Machine {
     return this.#vcpus[index]!.take(this.#exitPort, () => this.#threads.error(index));
   }
 
+  get lineId(): number {
+    return this.#vm.id;
+  }
+
   addBell(value: number, notifier: number): boolean {
     const event = new EventFd();
     this.#bells.push(event);
@@ -229,7 +232,7 @@ class KvmEngineVcpu implements Vcpu {
   }
 
   inject(vector: number): void {
-    this.vm.signalMsi(MSI_ADDRESS | (BigInt(this.index) << APIC_ID_SHIFT), vector);
+    this.vm.signalMsi(BigInt(msiAddress(this.index)), vector);
   }
 
   getState(): CpuState {

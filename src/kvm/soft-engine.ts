@@ -119,6 +119,9 @@ class SoftMachine implements Machine {
     }
   }
 
+  /** The guest's locked instructions are none to other threads, which may change its memory between two of them only. */
+  readonly lineId = undefined;
+
   addBell(): boolean {
     return false;
   }

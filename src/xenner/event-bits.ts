@@ -18,20 +18,20 @@ export interface EventVcpu {
   readonly id: number;
   /** 8-aligned. */
   readonly vcpuInfo: Gpa;
-  /** Waits in SCHEDOP_poll, so an event that is masked may be what it waits for. */
+}
+
+/** What may wait in SCHEDOP_poll, so that an event which is masked may be what it waits for. */
+export interface Poller {
+  readonly id: number;
   readonly polling: boolean;
 }
 
 export interface EventHost {
   readonly memory: GuestMemory;
   readonly sharedInfo: Gpa;
-  /** A byte an event channel, for the monitor. */
-  readonly ports: Gpa;
-  readonly vcpus: readonly EventVcpu[];
+  readonly vcpus: readonly Poller[];
   /** A vCPU has something to look at: an upcall, or a port that it may be polling. Called for the running one too. */
   wake(vcpuId: number): void;
-  /** VIRQ_TIMER of this vCPU is bound to another port; 0 is none. */
-  timerPort(vcpuId: number, port: number): void;
 }
 
 export class EventBits {

@@ -5,6 +5,7 @@
  * The host plays domain 0: back ends hold the other end of a port. A port that the host made (console, store) keeps its
  * host end when the guest closes it, as a daemon's does, and the guest may bind to that end again.
  */
+import type { Gpa } from '../kvm/guest-memory.js';
 import { EEXIST, EINVAL, ENOENT, ENOSPC, EPERM, ESRCH } from './abi/errno.js';
 import {
   EVTCHNSTAT_closed,
@@ -14,7 +15,7 @@ import {
   EVTCHNSTAT_virq,
 } from './abi/event-channel.js';
 import { DOMID_SELF, NR_VIRQS, VIRQ_TIMER } from './abi/xen.js';
-import { EventBits, type EventHost, type EventVcpu } from './event-bits.js';
+import { EventBits, type EventHost, type EventVcpu, type Poller } from './event-bits.js';
 import {
   type Channel,
   EVTCHNS_PER_BUCKET,
@@ -43,13 +44,22 @@ export interface EventStatus {
   };
 }
 
+export interface ChannelHost extends EventHost {
+  readonly domid: number;
+  readonly vcpus: readonly (EventVcpu & Poller)[];
+  /** A byte an event channel, for the monitor. */
+  readonly ports: Gpa;
+  /** VIRQ_TIMER of this vCPU is bound to another port; 0 is none. */
+  timerPort(vcpuId: number, port: number): void;
+}
+
 /** All operations return 0 or a port, or a negative Xen errno. Numbers from the guest are unsigned 32-bit. */
 export class EventChannels {
-  readonly #host: EventHost & { readonly domid: number };
+  readonly #host: ChannelHost;
   readonly #bits: EventBits;
   readonly #table: EventTable;
 
-  constructor(host: EventHost & { readonly domid: number }) {
+  constructor(host: ChannelHost) {
     this.#host = host;
     this.#table = new EventTable(host.memory.bytes(host.ports, NR_PORTS));
     this.#bits = new EventBits(host);
@@ -96,7 +106,7 @@ export class EventChannels {
     const channel = this.#table.channels[port];
     if (channel === undefined || channel.state === EVTCHNSTAT_ipi) return -EINVAL;
     if (channel.state === EVTCHNSTAT_virq && !isGlobalVirq(channel.virq)) return -EINVAL;
-    channel.vcpu = vcpu;
+    this.#table.move(port, vcpu);
     return 0;
   }
 

@@ -65,7 +65,13 @@ export class EventTable {
 
   /** The monitor rings a bell instead of leaving the guest, until the port is bound anew. */
   setBell(port: number): void {
-    this.ports[port] = PORT_BELL;
+    this.ports[port] = PORT_BELL | this.#channels[port]!.vcpu.id;
+  }
+
+  /** bind_vcpu: events go to another vCPU. */
+  move(port: number, vcpu: EventVcpu): void {
+    this.#channels[port]!.vcpu = vcpu;
+    if ((this.ports[port]! & PORT_BELL) !== 0) this.setBell(port);
   }
 
   clear(): void {

@@ -1,12 +1,12 @@
 /** A domain as its user sees it: made, talked to by its console, waited for. */
 import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { XennerError } from '../../base/errors.js';
-import { compiledFile } from '../../base/paths.js';
-import { createNotifier, GuestMemory, gpa, kick, type Notifier } from '../../kvm/index.js';
+import { createNotifier, GuestMemory, gpa, kick, type Notifier, openLine } from '../../kvm/index.js';
 import { ConsoleBackend } from '../backend/console.js';
 import { EventInbox } from '../event-inbox.js';
+import { EventLine } from '../event-line.js';
 import { GdbServer } from '../gdb/server.js';
 import type { SavedMachine } from '../save/save-file.js';
 import { type CompleteConfig, completeConfig, type DomainConfig } from './config.js';
@@ -24,6 +24,7 @@ import {
   type WorkerMessage,
 } from './messages.js';
 import type { Order } from './orders.js';
+import { takeThread } from './vcpu-thread.js';
 
 /** How a domain ended. */
 export interface DomainEnd {
@@ -47,6 +48,7 @@ interface Run {
   readonly worker: Worker;
   readonly notifier: Notifier;
   readonly inbox: EventInbox;
+  line?: EventLine;
   /** One word: CONTROL_*. */
   readonly control: Int32Array;
   readonly orders: Map<number, (error: XennerError | undefined) => void>;
@@ -119,10 +121,7 @@ export class Domain extends EventEmitter<DomainEvents> {
         debugPort: this.#gdb?.openLine(() => this.#run?.engineId !== undefined && kick(this.#run.engineId)),
         exits: this.#exits.buffer,
       };
-      const worker = new Worker(compiledFile('worker.js'), {
-        workerData: input,
-        transferList: input.debugPort === undefined ? [] : [input.debugPort],
-      });
+      const worker = takeThread(input);
       const run: Run = { worker, notifier, inbox, control: new Int32Array(control), orders: new Map() };
       this.#run = run;
       const fail = (error: XennerError) => {
@@ -246,8 +245,11 @@ export class Domain extends EventEmitter<DomainEvents> {
       },
       inputDrained: () => this.emit('consoleDrained'),
     };
+    const { line } = message;
+    if (line !== undefined) run.line = new EventLine(run.memory, line.addresses, openLine(line.id));
     run.console = new ConsoleBackend(run.memory, gpa(message.consoleRing), sink, () => {
-      if (run.inbox.post(message.consolePort)) kick(message.engineId);
+      if (run.line !== undefined) run.line.raise(message.consolePort);
+      else if (run.inbox.post(message.consolePort)) kick(message.engineId);
     });
     // The guest may have written, and somebody may have asked for its end, before this thread was ready.
     run.console.service();
@@ -299,6 +301,7 @@ export class Domain extends EventEmitter<DomainEvents> {
     for (const id of run.orders.keys()) settle(run, id, error);
     run.notifier.close();
     delete run.console;
+    run.line?.close();
     run.memory?.close();
     // The thread closes its side and has nothing left to live for.
     run.worker.postMessage('release');

@@ -37,7 +37,7 @@ import { DomainLock } from './domain-lock.js';
 import type { Domain } from './domain-state.js';
 import type { ExitCounts } from './exit-counts.js';
 import { FreeFrames } from './free-frames.js';
-import { CONTROL_STOP, type OrderMessage } from './messages.js';
+import { CONTROL_STOP, type OrderMessage, type ReadyMessage } from './messages.js';
 import { type Answer, Orders } from './orders.js';
 import { installXen, startOfDay } from './start-of-day.js';
 import { VirtualCpu } from './virtual-cpu.js';
@@ -159,6 +159,14 @@ export class Machine implements Domain {
   /** For `kick`. */
   get engineId(): number {
     return this.#engineMachine.id;
+  }
+
+  get line(): ReadyMessage['line'] {
+    const { sharedInfo, ports, monitor } = this.frames;
+    const id = this.#engineMachine.lineId;
+    return id === undefined
+      ? undefined
+      : { id, addresses: { sharedInfo, ports, monitor, nrVcpus: this.vcpus.length } };
   }
 
   /** Runs until the guest ends or somebody stops it. */

@@ -1,5 +1,6 @@
 /** What a domain's two threads tell each other, apart from event bits and rings. */
 import type { MessagePort } from 'node:worker_threads';
+import type { EventAddresses } from '../event-line.js';
 import type { SavedMachine } from '../save/save-file.js';
 import type { CompleteConfig } from './config.js';
 import type { CrashReport } from './crash.js';
@@ -9,7 +10,7 @@ import type { Order } from './orders.js';
 export const CONTROL_STOP = 1;
 export const CONTROL_ORDERS = 2;
 
-/** workerData of the vCPU thread. */
+/** The first message to the vCPU thread. */
 export interface WorkerInput {
   readonly config: CompleteConfig;
   /** Woken when the guest notifies its console's port. */
@@ -47,6 +48,8 @@ export interface ReadyMessage {
   readonly memoryId: number;
   /** For `kick`. */
   readonly engineId: number;
+  /** Where back ends can raise ports themselves. */
+  readonly line: { readonly id: number; readonly addresses: EventAddresses } | undefined;
   readonly consoleRing: number;
   readonly consolePort: number;
 }

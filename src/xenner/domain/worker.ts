@@ -1,5 +1,5 @@
 /** The vCPU thread of one domain: builds it, runs it, tells how it ended. */
-import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { XennerError } from '../../base/errors.js';
 import { EventInbox } from '../event-inbox.js';
 import { crashReport } from './crash.js';
@@ -16,7 +16,6 @@ import {
 } from './messages.js';
 
 const port = parentPort!;
-const input = workerData as WorkerInput;
 
 function tell(message: WorkerMessage): void {
   port.postMessage(message);
@@ -54,10 +53,8 @@ function ending(machine: Machine, end: DomainEnd): EndMessage {
   }
 }
 
-const control = new Int32Array(input.control);
-
 /** This thread has no event loop while the guest runs. */
-function takeOrders(): OrderMessage[] {
+function takeOrders(control: Int32Array): OrderMessage[] {
   if ((Atomics.and(control, 0, ~CONTROL_ORDERS) & CONTROL_ORDERS) === 0) return [];
   const orders: OrderMessage[] = [];
   for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port))
@@ -65,7 +62,8 @@ function takeOrders(): OrderMessage[] {
   return orders;
 }
 
-function main(): void {
+function main(input: WorkerInput): void {
+  const control = new Int32Array(input.control);
   const host: MachineHost = {
     inbox: new EventInbox(input.inbox),
     control,
@@ -73,7 +71,7 @@ function main(): void {
     consoleNotifier: input.consoleNotifier,
     consoleIo: (text) => tell({ type: 'console-io', text }),
     debugPort: input.debugPort,
-    orders: takeOrders,
+    orders: () => takeOrders(control),
     answer: ({ id, error }) => tell({ type: 'answer', id, error: error && failure(error) }),
   };
   const machine = new Machine(input.config, host, input.saved);
@@ -89,6 +87,7 @@ function main(): void {
     why: machine.choice.why,
     memoryId: machine.memory.id,
     engineId: machine.engineId,
+    line: machine.line,
     consoleRing: machine.consolePfn * 4096,
     consolePort: machine.consolePort,
   });
@@ -101,8 +100,10 @@ function main(): void {
   tell(ending(machine, end));
 }
 
-try {
-  main();
-} catch (error) {
-  tell(failure(error));
-}
+port.once('message', (input: WorkerInput) => {
+  try {
+    main(input);
+  } catch (error) {
+    tell(failure(error));
+  }
+});

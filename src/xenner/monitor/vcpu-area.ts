@@ -98,7 +98,7 @@ export const DOMAIN_FAST_PATHS = 1;
 export const DOMAIN_LAPIC = 2;
 
 export const NR_PORTS = 4096;
-export const PORT_BELL = 1;
+export const PORT_BELL = 0x40;
 export const PORT_IPI = 0x80;
 
 export const MAX_POLL_PORTS = 128;
