@@ -1,5 +1,6 @@
 #include "kvm_probe.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
@@ -21,6 +22,8 @@ constexpr std::chrono::milliseconds kStopLimit{1000};
 // A guest whose loop is this much slower than the host's own is interpreted, and better off with the software
 // CPU.
 constexpr double kInterpretedFactor = 20;
+// On a busy host one measurement may say how long the guest had to wait for a processor.
+constexpr int kAttempts = 3;
 
 struct ProbeResult {
   bool usable = false;
@@ -40,11 +43,16 @@ struct Attempt {
 
 ProbeResult probe(KvmProbeVm &vm, const std::atomic<bool> &cancelled) {
   ProbeResult result;
+  double enough = KvmProbeVm::host_mips() / kInterpretedFactor;
   std::string failure = vm.open();
-  if (failure.empty()) failure = vm.measure(cancelled, result.mips);
+  for (int i = 0; i < kAttempts && failure.empty() && result.mips < enough; i++) {
+    double mips = 0;
+    failure = vm.measure(cancelled, mips);
+    result.mips = std::max(result.mips, mips);
+  }
   if (!failure.empty()) {
     result.reason = failure;
-  } else if (result.mips * kInterpretedFactor < KvmProbeVm::host_mips()) {
+  } else if (result.mips < enough) {
     result.reason = "ring-0 code runs at " + std::to_string(long(result.mips + 0.5)) + " MIPS: interpreted";
   } else {
     result.reason = vm.check_traps(cancelled);

@@ -1,7 +1,7 @@
 /** A PV kernel under the real GDB: on the soft engine here, on KVM in test/lab/gdb.lab.ts. */
 import { describe, expect, it } from 'vitest';
 import type { Gdb } from './gdb.js';
-import { missingGdb, withGuest } from './guest.js';
+import { ENGINE, missingGdb, withGuest } from './guest.js';
 
 const reason = missingGdb();
 const suite = `gdb${reason === undefined ? '' : ` (skipped: ${reason})`}`;
@@ -147,7 +147,7 @@ describe.skipIf(reason !== undefined)(suite, { timeout: 180_000 }, () => {
       expect(await guest.ended).toEqual({ reason: 'poweroff' });
     }));
 
-  it('shows vCPUs as threads, and steps one of them', () =>
+  it.skipIf(ENGINE === 'kvm')('shows vCPUs as threads, and steps one of them', () =>
     withGuest({ vcpus: 2 }, async (guest) => {
       const gdb = await guest.attach();
       expect(await gdb.run('info threads')).toMatch(/vCPU 1 is offline/);
@@ -166,7 +166,13 @@ describe.skipIf(reason !== undefined)(suite, { timeout: 180_000 }, () => {
       await gdb.run('set var released = 1');
       await gdb.run('detach');
       expect(await guest.ended).toEqual({ reason: 'poweroff' });
-    }));
+    }),
+  );
+
+  it.runIf(ENGINE === 'kvm')('is refused where vCPUs run at the same time', async () => {
+    const started = withGuest({ vcpus: 2 }, async () => {});
+    await expect(started).rejects.toMatchObject({ code: 'EGDB_VCPUS' });
+  });
 
   it('shows a vCPU that sleeps where it sleeps, and steps it to the end of its hypercall', () =>
     withGuest({ cmdline: 'sleep', wait: false }, async (guest) => {

@@ -153,6 +153,10 @@ export class Machine implements Domain {
     this.consolePfn = saved === undefined ? startOfDay(this) : restoreMachine(this, saved.state);
     if (this.#engineMachine.addBell(this.consolePort, host.consoleNotifier))
       this.events.setBell(this.consolePort);
+    if (host.debugPort !== undefined && this.parallel) {
+      const next = 'take --engine soft, or --vcpus 1';
+      throw new XennerError('EGDB_VCPUS', 'gdb: vCPUs that run at the same time cannot be debugged', next);
+    }
     this.debugger = host.debugPort && new Debugger(this, host.debugPort, config.gdb?.wait ?? false);
   }
 
