@@ -1,6 +1,7 @@
 /** Where the bytes of an image come from: a file, read straight into its destination, or memory. */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { XennerError } from '../../base/errors.js';
+import { readFully } from '../../base/files.js';
 
 export interface ImageSource {
   /** Bytes. */
@@ -53,12 +54,8 @@ export class FileSource implements ImageSource {
 
   read(offset: number, into: Uint8Array): void {
     checkRange(this, offset, into.length);
-    let done = 0;
-    while (done < into.length) {
-      const count = readSync(this.fd, into, done, into.length - done, offset + done);
-      if (count === 0) throw new XennerError('EIMAGE_DAMAGED', 'the image was truncated while it was read');
-      done += count;
-    }
+    if (!readFully(this.fd, into, offset))
+      throw new XennerError('EIMAGE_DAMAGED', 'the image was truncated while it was read');
   }
 
   close(): void {

@@ -17,10 +17,10 @@ import {
   renameSync,
   rmSync,
   type Stats,
-  writeSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { writeFully } from '../../base/files.js';
 import { bytes, cstring, cstruct, u64 } from '../../base/layout.js';
 import { MAX_CACHED_KERNELS, MAX_KERNEL_CACHE_BYTES, MAX_KERNEL_ELF_BYTES } from '../../base/limits.js';
 import { FileSource, type ImageSource, readBytes } from './image-source.js';
@@ -145,8 +145,8 @@ function write(path: string, elf: Uint8Array, key: string): void {
   });
   const fd = openSync(path, 'wx', 0o600);
   try {
-    writeAll(fd, elf);
-    writeAll(fd, end);
+    writeFully(fd, elf);
+    writeFully(fd, end);
     // The samples do not cover the middle: after a crash of the host it must not be a hole.
     fdatasyncSync(fd);
   } finally {
@@ -161,10 +161,6 @@ function discard(path: string): void {
   } catch {
     return;
   }
-}
-
-function writeAll(fd: number, data: Uint8Array): void {
-  for (let done = 0; done < data.length; ) done += writeSync(fd, data, done);
 }
 
 /** Marks the use, for evict(). A read-only cache keeps its order. */

@@ -1,6 +1,6 @@
 /** The memory of a guest that was saved. */
-import { readSync } from 'node:fs';
 import { XennerError } from '../../base/errors.js';
+import { readFully } from '../../base/files.js';
 import { GuestMemory, type GuestMemoryOptions, gpa, sumOfPages } from '../../kvm/index.js';
 import { CHUNK_BYTES, type SavedMachine } from './save-file.js';
 
@@ -30,9 +30,6 @@ export function restoreMemory(saved: SavedMachine, bytes: number, options: Guest
 
 /** @throws XennerError ESAVE_DAMAGED */
 export function readAll(fd: number, position: number, into: Uint8Array): void {
-  for (let done = 0; done < into.length; ) {
-    const count = readSync(fd, into, done, into.length - done, position + done);
-    if (count === 0) throw new XennerError('ESAVE_DAMAGED', 'the save file was truncated while it was read');
-    done += count;
-  }
+  if (!readFully(fd, into, position))
+    throw new XennerError('ESAVE_DAMAGED', 'the save file was truncated while it was read');
 }

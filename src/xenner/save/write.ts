@@ -9,10 +9,10 @@ import {
   renameSync,
   statSync,
   unlinkSync,
-  writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { XennerError } from '../../base/errors.js';
+import { writeFully } from '../../base/files.js';
 import { type GuestMemory, gpa } from '../../kvm/index.js';
 import { CHUNK_BYTES, encodeHeader, layoutSave, PAGE, sha256 } from './save-file.js';
 import type { Json } from './saved.js';
@@ -70,17 +70,11 @@ function writeAll(fd: number, state: Json, { memory, stopped }: SaveSource): voi
   }
   if (memory.isDamaged) throw new Error('the file that it was restored from is damaged');
   const sumBytes = new Uint8Array(sums.buffer);
-  write(fd, text, PAGE);
-  write(fd, sumBytes, PAGE + text.length);
+  writeFully(fd, text, PAGE);
+  writeFully(fd, sumBytes, PAGE + text.length);
   fsyncSync(fd);
-  write(fd, encodeHeader(layout, sha256(text, sumBytes)), 0);
+  writeFully(fd, encodeHeader(layout, sha256(text, sumBytes)), 0);
   fsyncSync(fd);
-}
-
-function write(fd: number, bytes: Uint8Array, position: number): void {
-  for (let done = 0; done < bytes.length; ) {
-    done += writeSync(fd, bytes, done, bytes.length - done, position + done);
-  }
 }
 
 /** The new name is on the disk too. */
