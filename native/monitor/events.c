@@ -8,6 +8,12 @@ static u64 test_and_set(xen_ulong_t *word, u64 bit) {
   return __atomic_fetch_or(word, 1ul << bit, __ATOMIC_SEQ_CST) >> bit & 1;
 }
 
+int port_is_pending(u64 port) {
+  shared_info_t *shared = (shared_info_t *)DOMAIN->shared_info;
+  u64 word = port % NR_PORTS / BITS_PER_WORD;
+  return *(volatile u64 *)&shared->evtchn_pending[word] >> port % BITS_PER_WORD & 1;
+}
+
 /* evtchn_2l_set_pending (xen/common/event_2l.c), of a port that is bound to `to`. */
 void set_pending(struct vcpu_area *v, struct vcpu_area *to, u64 port) {
   shared_info_t *shared = (shared_info_t *)DOMAIN->shared_info;

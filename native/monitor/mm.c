@@ -6,7 +6,6 @@
  */
 #include "mm.h"
 
-#define PAGE_RW 2ul
 #define PAGE_ACCESSED_DIRTY 0x60ul
 /* PWT, PCD and PAT. */
 #define PAGE_CACHE_ATTRS 0x98ul

@@ -5,6 +5,7 @@
 #include "monitor.h"
 
 #define PAGE_PRESENT 1ul
+#define PAGE_RW 2ul
 #define NR_ENTRIES 512
 
 static inline u64 *info_of(u64 mfn) {

@@ -13,7 +13,6 @@
 #define DR7_ENABLED 0xfful
 #define ENTRY_SIZE 8
 #define PAGE_SIZE 4096
-#define PAGE_RW 2ul
 
 /* Bytes that the instruction writes, 0 for one that does not write to memory or is none of those listed. */
 static unsigned write_size(const struct insn *i) {

@@ -3,7 +3,6 @@
 #include <xen/vcpu.h>
 
 #define NR_STATES 4
-#define BITS_PER_WORD 64
 
 /* vcpu_runstate_change (xen/common/sched/core.c) */
 static void runstate_change(struct vcpu_area *v, u64 state) {
@@ -27,12 +26,6 @@ static void show_runstate(struct vcpu_area *v) {
   put_guest(r->entry_time, at + 8, fault);
 fault:
   return;
-}
-
-static int port_is_pending(u64 port) {
-  shared_info_t *shared = (shared_info_t *)DOMAIN->shared_info;
-  u64 word = port / BITS_PER_WORD % BITS_PER_WORD;
-  return *(volatile u64 *)&shared->evtchn_pending[word] >> port % BITS_PER_WORD & 1;
 }
 
 static int may_wake_up(struct vcpu_area *v) {

@@ -20,7 +20,8 @@ void flush_if_asked(struct vcpu_area *v);
 u64 flush_others(struct vcpu_area *v, u64 pending);
 /* Interrupts another vCPU, which looks at its events and flushes then. */
 void send_kick(u64 id);
-/* events.c: of a port that is bound to `to`, which may be another vCPU where there is a local APIC. */
+/* events.c. Pending: of a port bound to `to`, which may be another vCPU where there is a local APIC. */
+int port_is_pending(u64 port);
 void set_pending(struct vcpu_area *v, struct vcpu_area *to, u64 port);
 /* An event bit was set: some vCPU may wait for it in SCHEDOP_poll. */
 void kick_pollers(struct vcpu_area *v);
