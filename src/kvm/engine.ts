@@ -82,7 +82,7 @@ export interface Machine {
    */
   setBreakpoints(addresses: readonly bigint[]): void;
   /**
-   * A write of this value, 32 bits, to bellPort calls notify(notifier) without stopping the vCPU. False: this engine has no
+   * A write of this value, 32 bits, to bellPort calls notify(notifier) without stopping the vCPU. False: there is no
    * such thing.
    */
   addBell(value: number, notifier: number): boolean;

@@ -75,14 +75,14 @@ class KvmMachine implements Machine {
   readonly #vcpus: KvmEngineVcpu[] = [];
   readonly #threads: NativeKvmVcpuThreads;
   readonly #exitPort: number;
-  readonly #bellPort: number;
+  readonly #bellPort: number | undefined;
   readonly #bells: EventFd[] = [];
   readonly id: number;
   ownExits = 0;
   readonly #created = new Set<number>();
   #closed = false;
 
-  constructor({ memory, exitPort, timerVector, bellPort = 0, nrVcpus }: MachineOptions) {
+  constructor({ memory, exitPort, timerVector, bellPort, nrVcpus }: MachineOptions) {
     if (nrVcpus > kvmEngine.maxVcpus) {
       throw new XennerError('EVCPU_LIMIT', `the KVM engine runs ${kvmEngine.maxVcpus} vCPUs`);
     }
@@ -146,11 +146,12 @@ class KvmMachine implements Machine {
   }
 
   addBell(value: number, notifier: number): boolean {
+    const address = this.#bellPort;
+    if (address === undefined) return false;
     const event = new EventFd();
     this.#bells.push(event);
     event.native.notify(notifier);
-    const [address, datamatch] = [this.#bellPort, BigInt(value)];
-    this.#vm.ioeventfd({ event, address, port: true, length: BELL_BYTES, datamatch });
+    this.#vm.ioeventfd({ event, address, port: true, length: BELL_BYTES, datamatch: BigInt(value) });
     return true;
   }
 

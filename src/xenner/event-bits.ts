@@ -9,6 +9,7 @@ import { shared_info, vcpu_info } from './abi/xen.js';
 const EVTCHN_PENDING = shared_info.offsetof('evtchn_pending');
 const EVTCHN_MASK = shared_info.offsetof('evtchn_mask');
 const EVTCHN_PENDING_SEL = vcpu_info.offsetof('evtchn_pending_sel');
+const EVTCHN_UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
 const EVTCHN_UPCALL_PENDING = vcpu_info.offsetof('evtchn_upcall_pending');
 /** Ports of one selector bit: BITS_PER_EVTCHN_WORD of a 64-bit guest. */
 const WORD_SHIFT = 6;
@@ -63,6 +64,13 @@ export class EventBits {
 
   isUpcallPending(vcpu: EventVcpu): boolean {
     return this.host.memory.readU8(gpa(vcpu.vcpuInfo + EVTCHN_UPCALL_PENDING)) !== 0;
+  }
+
+  /** local_events_need_delivery */
+  isUpcallDeliverable(vcpu: EventVcpu): boolean {
+    return (
+      this.isUpcallPending(vcpu) && this.host.memory.readU8(gpa(vcpu.vcpuInfo + EVTCHN_UPCALL_MASK)) === 0
+    );
   }
 
   /** Marks the port's word for the vCPU, and vcpu_mark_events_pending unless it was marked. */

@@ -187,6 +187,11 @@ export class EventChannels {
     return this.#bits.isUpcallPending(this.#host.vcpus[vcpuId]!);
   }
 
+  /** There is an upcall, and the vCPU does not mask it. */
+  isUpcallDeliverable(vcpuId: number): boolean {
+    return this.#bits.isUpcallDeliverable(this.#host.vcpus[vcpuId]!);
+  }
+
   /** For SCHEDOP_poll. A free port is never pending, whatever its bit says (evtchn_usable). */
   isPending(port: number): boolean {
     return this.#table.channels[port] !== undefined && this.#bits.isPending(port);

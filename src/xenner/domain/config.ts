@@ -1,6 +1,8 @@
 /** What a domain is made from. */
+
 import type { Topic } from '../../base/log.js';
 import type { EngineWish, GuestMemoryOptions } from '../../kvm/index.js';
+import { layoutXenFrames, type XenFrames } from '../monitor/frames.js';
 import type { AbiProfile } from '../profile/abi-profile.js';
 import { findProfile, LATEST } from '../profile/profiles.js';
 
@@ -47,6 +49,7 @@ export interface CompleteConfig {
 }
 
 export const DEFAULT_MEMORY_MIB = 256;
+const FRAMES_PER_MIB = 256;
 
 /** @throws XennerError EPROFILE */
 export function completeConfig(config: DomainConfig): CompleteConfig {
@@ -73,4 +76,13 @@ export function backingOf({ hugepages, mergeable, numaNode }: GuestMemoryOptions
     ...(mergeable !== undefined && { mergeable }),
     ...(numaNode !== undefined && { numaNode }),
   };
+}
+
+/** Where everything in the domain's memory is. */
+export function framesOf({
+  memoryMiB,
+  vcpus,
+  profile,
+}: Pick<CompleteConfig, 'memoryMiB' | 'vcpus' | 'profile'>): XenFrames {
+  return layoutXenFrames(memoryMiB * FRAMES_PER_MIB, vcpus, profile.grantFrames);
 }

@@ -21,7 +21,7 @@ import { Debugger } from '../gdb/debugger.js';
 import { GrantTable } from '../grant-table.js';
 import { PageTypes } from '../mm/page-types.js';
 import { flushTlb } from '../mm/tlb.js';
-import { layoutXenFrames, PAGE, type XenFrames } from '../monitor/frames.js';
+import { PAGE, type XenFrames } from '../monitor/frames.js';
 import { loadMonitorImage, type MonitorImage, monitorImageIn } from '../monitor/image.js';
 import { type HoleEntries, holeEntries } from '../monitor/install.js';
 import * as monitor from '../monitor/vcpu-area.js';
@@ -32,7 +32,7 @@ import { restoreMemory } from '../save/memory.js';
 import type { SavedMachine } from '../save/save-file.js';
 import { writeSaveFile } from '../save/write.js';
 import { SystemClock } from './clock.js';
-import type { CompleteConfig } from './config.js';
+import { type CompleteConfig, framesOf } from './config.js';
 import { DomainLock } from './domain-lock.js';
 import type { Domain } from './domain-state.js';
 import type { ExitCounts } from './exit-counts.js';
@@ -45,7 +45,6 @@ import { Watchdogs } from './watchdogs.js';
 
 /** Domain 0 is the host's back ends. */
 const DOMID = 1;
-const FRAMES_PER_MIB = 256;
 const TIME_OFFSET = vcpu_info.offsetof('time');
 
 /** Why a domain stopped for good. */
@@ -119,7 +118,11 @@ export class Machine implements Domain {
     this.exits = host.exits;
     this.log = createLogger(config.trace);
     this.choice = chooseEngine(config.engine);
-    this.frames = layoutXenFrames(config.memoryMiB * FRAMES_PER_MIB, config.vcpus, this.profile.grantFrames);
+    if (host.debugPort !== undefined && this.parallel) {
+      const next = 'take --engine soft, or --vcpus 1';
+      throw new XennerError('EGDB_VCPUS', 'gdb: vCPUs that run at the same time cannot be debugged', next);
+    }
+    this.frames = framesOf(config);
     const bytes = this.frames.totalPages * PAGE;
     this.memory =
       saved === undefined
@@ -153,10 +156,6 @@ export class Machine implements Domain {
     this.consolePfn = saved === undefined ? startOfDay(this) : restoreMachine(this, saved.state);
     if (this.#engineMachine.addBell(this.consolePort, host.consoleNotifier))
       this.events.setBell(this.consolePort);
-    if (host.debugPort !== undefined && this.parallel) {
-      const next = 'take --engine soft, or --vcpus 1';
-      throw new XennerError('EGDB_VCPUS', 'gdb: vCPUs that run at the same time cannot be debugged', next);
-    }
     this.debugger = host.debugPort && new Debugger(this, host.debugPort, config.gdb?.wait ?? false);
   }
 
@@ -231,7 +230,7 @@ export class Machine implements Domain {
   }
 
   get parallel(): boolean {
-    return this.choice.engine.parallel && this.vcpus.length > 1;
+    return this.choice.engine.parallel && this.config.vcpus > 1;
   }
 
   get nrPages(): number {

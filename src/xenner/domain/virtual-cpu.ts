@@ -23,7 +23,6 @@ import { Runstate } from './runstate.js';
 import type { Vcpu } from './vcpu.js';
 import { VcpuTimers } from './vcpu-timers.js';
 
-const UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
 const BROKEN = 'the guest broke the monitor: an exit without a reason';
 
 export class VirtualCpu implements Vcpu {
@@ -116,9 +115,7 @@ export class VirtualCpu implements Vcpu {
   wake(): void {
     // What is being handled looks at its events anyway before it goes on.
     if (this.#handling || !this.#started || !this.#online || this.#resting) return;
-    if (!this.#wakesUp()) return;
-    this.engine.inject(monitor.KICK_VECTOR);
-    if (this.#halted) this.#goOn();
+    if (this.#wakesUp()) this.#kick();
   }
 
   addPending(bits: number): void {
@@ -139,9 +136,7 @@ export class VirtualCpu implements Vcpu {
 
   /** Makes it leave the guest, or its sleep, to see what the debugger wants. */
   interrupt(): void {
-    if (this.#handling || this.quiet) return;
-    this.engine.inject(monitor.KICK_VECTOR);
-    if (this.#halted) this.#goOn();
+    if (!this.#handling && !this.quiet) this.#kick();
   }
 
   /** The debugger lets it go on. */
@@ -163,8 +158,7 @@ export class VirtualCpu implements Vcpu {
     if (this.#resting) return true;
     if (!this.#online) return this.#out || !this.#started;
     this.area.setLow('rest', 1);
-    this.engine.inject(monitor.KICK_VECTOR);
-    if (this.#halted) this.#goOn();
+    this.#kick();
     return false;
   }
 
@@ -260,6 +254,12 @@ export class VirtualCpu implements Vcpu {
       this.#goOn();
     }
     this.wake();
+  }
+
+  /** Makes the monitor look, out of the guest or out of its sleep. */
+  #kick(): void {
+    this.engine.inject(monitor.KICK_VECTOR);
+    if (this.#halted) this.#goOn();
   }
 
   #goOn(): void {
@@ -367,10 +367,9 @@ export class VirtualCpu implements Vcpu {
   /** Of one that halts, an event that is masked is for the monitor to judge. */
   #wakesUp(): boolean {
     if (this.polling) return true;
-    const { events, memory } = this.domain;
-    if (!events.isUpcallPending(this.id)) return false;
+    const { events, parallel } = this.domain;
     // One that runs may be about to unmask, and has looked already.
-    if (this.#halted || this.domain.parallel) return true;
-    return memory.readU8(gpa(this.vcpuInfo + UPCALL_MASK)) === 0;
+    if (this.#halted || parallel) return events.isUpcallPending(this.id);
+    return events.isUpcallDeliverable(this.id);
   }
 }

@@ -13,12 +13,6 @@ const UPCALL_MASK = vcpu_info.offsetof('evtchn_upcall_mask');
 const PORT_BYTES = 4;
 const SIGN = 1n << 63n;
 
-/** local_events_need_delivery */
-function needsDelivery(vcpu: Vcpu): boolean {
-  const { events, memory } = vcpu.domain;
-  return events.isUpcallPending(vcpu.id) && memory.readU8(gpa(vcpu.vcpuInfo + UPCALL_MASK)) === 0;
-}
-
 /** vcpu_block_enable_events */
 export function block(vcpu: Vcpu): number {
   const { events, memory } = vcpu.domain;
@@ -52,7 +46,7 @@ function poll(vcpu: Vcpu, arg: bigint): number {
   if (op === undefined) return -EFAULT;
   if (op.nr_ports > MAX_POLL_PORTS) return -EINVAL;
   if (!addressOk(op.ports)) return -EFAULT;
-  if (needsDelivery(vcpu)) return 0;
+  if (vcpu.domain.events.isUpcallDeliverable(vcpu.id)) return 0;
   const ports = portsToPoll(vcpu, op.ports, op.nr_ports);
   if (ports === undefined) return 0;
   if (typeof ports === 'number') return ports;

@@ -54,23 +54,21 @@ export function restoreMachine(machine: Machine, json: Json): number {
   machine.events.restore(saved.get('events'));
   machine.grants.restore(saved.get('grants'));
   const vcpus = saved.get('vcpus').tuple(machine.vcpus.length);
+  const { engine } = machine.choice;
+  const offered = guestCpuid(machine.profile, 0, machine.vcpus.length, engine.cpuid?.());
   for (const vcpu of machine.vcpus) {
     restoreVcpu(vcpu, vcpus[vcpu.id]!, machine);
-    checkCpu(machine, vcpu.cpuid);
+    checkCpu(engine.name, vcpu.cpuid, offered);
   }
   return saved.get('consolePfn').int(0, nrPages - 1);
 }
 
-function checkCpu(machine: Machine, shown: Parameters<typeof missingFeatures>[0]): void {
-  const { engine } = machine.choice;
-  const missing = missingFeatures(
-    shown,
-    guestCpuid(machine.profile, 0, machine.vcpus.length, engine.cpuid?.()),
-  );
+function checkCpu(engine: string, ...tables: Parameters<typeof missingFeatures>): void {
+  const missing = missingFeatures(...tables);
   if (missing.length === 0) return;
   throw new XennerError(
     'ESAVE_CPU',
-    `the guest uses what the CPU of the ${engine.name} engine has not here: ${missing.join(', ')}`,
+    `the guest uses what the CPU of the ${engine} engine has not here: ${missing.join(', ')}`,
     'restore it on another engine or another host',
   );
 }

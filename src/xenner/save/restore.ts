@@ -3,9 +3,8 @@
 import { XennerError } from '../../base/errors.js';
 import type { Topic } from '../../base/log.js';
 import type { EngineWish, GuestMemoryOptions } from '../../kvm/index.js';
-import { backingOf } from '../domain/config.js';
+import { backingOf, framesOf } from '../domain/config.js';
 import { Domain } from '../domain/domain.js';
-import { layoutXenFrames } from '../monitor/frames.js';
 import { checkFiles, restoreConfig } from './config.js';
 import { MAX_CONSOLE_INPUT_BYTES } from './machine.js';
 import { SaveFile } from './read.js';
@@ -23,8 +22,6 @@ export interface RestoreOptions extends GuestMemoryOptions {
   trace?: readonly Topic[];
 }
 
-const FRAMES_PER_MIB = 256;
-
 /**
  * Goes on with a domain that Domain.save() wrote to a file. The promise resolves when the guest is about to execute its next
  * instruction. Memory is read from the file when the guest first touches it: the file has to stay as it is while the domain runs;
@@ -36,12 +33,7 @@ export async function restoreDomain(path: string, options: RestoreOptions = {}):
   const file = SaveFile.open(path);
   try {
     const { config, files } = restoreConfig(file.state.get('config'));
-    const frames = layoutXenFrames(
-      config.memoryMiB * FRAMES_PER_MIB,
-      config.vcpus,
-      config.profile.grantFrames,
-    );
-    if (file.memoryBytes !== frames.totalPages * PAGE) {
+    if (file.memoryBytes !== framesOf(config).totalPages * PAGE) {
       throw new XennerError(
         'ESAVE_DAMAGED',
         `${path} is damaged: its memory is not of the size that it says`,
