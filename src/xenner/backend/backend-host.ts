@@ -1,0 +1,29 @@
+/** What back ends have of a domain: on the main thread, for as long as one start of the guest lasts. */
+import type { GuestMemory } from '../../kvm/index.js';
+import type { HostGrant } from '../grants/host-grants.js';
+
+/** The host's end of an event channel. */
+export interface BackendChannel {
+  /** Raises the guest's port; any number of times costs one interrupt. Nothing happens once either side has closed it. */
+  notify(): void;
+  /** Idempotent. `onEvent` is not called afterwards. */
+  close(): void;
+}
+
+export interface BackendHost {
+  readonly domid: number;
+  readonly memory: GuestMemory;
+
+  /**
+   * Grants to domain 0, as HostGrants.access().
+   * @returns the frame until release(), or GNTST_*, which is negative
+   */
+  access(gref: number, options: { readonly write: boolean }): HostGrant | number;
+
+  /**
+   * EVTCHNOP_bind_interdomain to a port that the guest allocated for domain 0. `onEvent` runs on this thread's event loop; events
+   * that come together are one call.
+   * @throws XennerError (rejection) EPORT when the guest has no such port
+   */
+  bindPort(port: number, onEvent: () => void): Promise<BackendChannel>;
+}
