@@ -5,6 +5,8 @@
 #include "clock.h"
 #include "decompress.h"
 #include "event_fd.h"
+#include "file_lock.h"
+#include "file_range.h"
 #include "guest_memory.h"
 #include "kvm_probe.h"
 #include "kvm_system.h"
@@ -32,6 +34,8 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
 #endif
   init_clock(env, exports);
   init_decompress(env, exports);
+  init_file_lock(env, exports);
+  init_file_range(env, exports);
   init_kvm_probe(env, exports);
   return exports;
 }

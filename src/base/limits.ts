@@ -57,3 +57,7 @@ export const MAX_GDB_QUEUED_PACKETS = 64;
 /* Grant tables */
 /** Handles of mappings that a guest holds at once (max_maptrack_frames times 256 in Xen). */
 export const MAX_GRANT_MAPPINGS = 65_536;
+
+/* Images */
+/** Looked at to name who holds an image's lock. */
+export const MAX_LOCK_SEARCH_DESCRIPTORS = 100_000;

@@ -112,7 +112,17 @@ export interface Addon extends KvmAddon {
    * above 128 MiB or so).
    */
   decompress(format: DecompressFormat, data: Uint8Array, maxBytes: number): Buffer;
+  /** Takes a shared lock of the open file description at once. False: somebody has an exclusive one. */
+  shareRange(fd: number, offset: number, length: number): boolean;
+  /** Somebody else's description has a lock of any kind there. */
+  isRangeShared(fd: number, offset: number, length: number): boolean;
+  /** On libuv's threads. `data` and `hole` answer with an offset, 2^63 for none; `size` with the end; the others with 0. */
+  fileRange(call: FileRangeCall, fd: number, offset: number, length: number): Promise<number>;
+  /** Zeros that begin at a page: what O_DIRECT takes. At most 64 MiB. */
+  alignedMemory(bytes: number): ArrayBuffer;
 }
+
+export type FileRangeCall = 'punch' | 'zero' | 'data' | 'hole' | 'size';
 
 export type DecompressFormat = 'gzip' | 'bzip2' | 'lzma' | 'xz' | 'lz4-block' | 'lzo1x' | 'zstd';
 

@@ -24,6 +24,15 @@ export {
   type Vcpu,
   type VcpuExit,
 } from './engine.js';
+export {
+  alignedMemory,
+  dataAt,
+  endOf,
+  isRangeShared,
+  punchHole,
+  shareRange,
+  zeroRange,
+} from './file-range.js';
 export { type Gpa, GuestMemory, GuestMemoryError, gpa, sumOfPages } from './guest-memory.js';
 export { type GuestMemoryOptions, HUGEPAGES } from './guest-memory-backing.js';
 export { type ClockSample, clockSample } from './host-clock.js';
