@@ -82,10 +82,12 @@ export interface Machine {
    */
   setBreakpoints(addresses: readonly bigint[]): void;
   /**
-   * A write of this value, 32 bits, to bellPort calls notify(notifier) without stopping the vCPU. False: there is no
-   * such thing.
+   * A write of this value, 32 bits, to bellPort calls notify(notifier) without stopping the vCPU; it replaces the bell that the
+   * value had. False: there is no such thing, or no more of them.
    */
   addBell(value: number, notifier: number): boolean;
+  /** Nothing happens for a value without a bell. */
+  removeBell(value: number): void;
   /** For openLine() on another thread; undefined where a vCPU has to be stopped to be interrupted. */
   readonly lineId: number | undefined;
   /** Tells that the host wrote to guest memory that may hold code. */

@@ -7,7 +7,7 @@ import { decodeExit, EXIT_OFFSET } from './api/exits.js';
 import { Kvm } from './api/kvm.js';
 import { EXIT_ERROR, type NativeKvmVcpuThreads, VCPU_THREADS } from './api/native.js';
 import type { KvmVcpu } from './api/vcpu.js';
-import type { KvmVm } from './api/vm.js';
+import type { IoEvent, KvmVm } from './api/vm.js';
 import type { CpuState } from './cpu-state.js';
 import {
   type CpuidEntry,
@@ -76,7 +76,7 @@ class KvmMachine implements Machine {
   readonly #threads: NativeKvmVcpuThreads;
   readonly #exitPort: number;
   readonly #bellPort: number | undefined;
-  readonly #bells: EventFd[] = [];
+  readonly #bells = new Map<number, IoEvent>();
   readonly id: number;
   ownExits = 0;
   readonly #created = new Set<number>();
@@ -148,11 +148,28 @@ class KvmMachine implements Machine {
   addBell(value: number, notifier: number): boolean {
     const address = this.#bellPort;
     if (address === undefined) return false;
+    this.removeBell(value);
     const event = new EventFd();
-    this.#bells.push(event);
-    event.native.notify(notifier);
-    this.#vm.ioeventfd({ event, address, port: true, length: BELL_BYTES, datamatch: BigInt(value) });
+    const bell = { event, address, port: true, length: BELL_BYTES, datamatch: BigInt(value) };
+    try {
+      event.native.notify(notifier);
+      this.#vm.ioeventfd(bell);
+    } catch (error) {
+      event.close();
+      // NR_IOBUS_DEVS of the kernel: the guest's notifications are exits then.
+      if ((error as NodeJS.ErrnoException).code === 'ENOSPC') return false;
+      throw error;
+    }
+    this.#bells.set(value, bell);
     return true;
+  }
+
+  removeBell(value: number): void {
+    const bell = this.#bells.get(value);
+    if (bell === undefined) return;
+    this.#bells.delete(value);
+    this.#vm.removeIoeventfd(bell);
+    bell.event.close();
   }
 
   setTimer(deadlineNs: number): void {
@@ -169,7 +186,7 @@ class KvmMachine implements Machine {
     this.#closed = true;
     this.#threads.close();
     this.#vm.close();
-    for (const bell of this.#bells) bell.close();
+    for (const { event } of this.#bells.values()) event.close();
   }
 }
 

@@ -126,6 +126,8 @@ class SoftMachine implements Machine {
     return false;
   }
 
+  removeBell(): void {}
+
   setTimer(deadlineNs: number): void {
     this.#first.setTimer(deadlineNs);
   }

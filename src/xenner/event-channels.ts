@@ -20,15 +20,17 @@ import {
   type Channel,
   EVTCHNS_PER_BUCKET,
   EventTable,
+  HOST_DOMID,
   type HostEnd,
   isGlobalVirq,
   type Notify,
+  toUnbound,
 } from './event-table.js';
+
+export { HOST_DOMID } from './event-table.js';
+
 import { NR_PORTS } from './monitor/vcpu-area.js';
 import type { Json, Saved } from './save/saved.js';
-
-/** The back ends' domain. */
-export const HOST_DOMID = 0;
 
 /** d->nr_pirqs of a domU: extra_domU_irqs (32) above an I/O APIC of 24 pins. None is ever granted. */
 const NR_PIRQS = 24 + 32;
@@ -226,23 +228,23 @@ export class EventChannels {
   /**
    * A back end's EVTCHNOP_bind_interdomain to a port that the guest allocated for domain 0. When the guest closes the
    * port the host's end is closed too.
-   * @returns 0 or -EINVAL
+   * @returns undefined where the guest has no such port
    */
-  connectHostPort(port: number, notify: Notify): number {
+  connectHostPort(port: number, notify: Notify): HostEnd | undefined {
     const channel = this.#table.channels[port];
-    if (channel?.state !== EVTCHNSTAT_unbound || channel.remoteDomid !== HOST_DOMID) return -EINVAL;
+    if (channel?.state !== EVTCHNSTAT_unbound || channel.remoteDomid !== HOST_DOMID) return undefined;
     const end = this.#makeHostEnd(notify, false);
     end.port = port;
     this.#table.set(port, { ...this.#toHost(end), vcpu: channel.vcpu });
-    return 0;
+    return end;
   }
 
-  /** The host closes its end of the guest's `port`, which becomes unbound. Nothing happens if the guest was first. */
-  closeHostPort(port: number): void {
-    const channel = this.#table.channels[port];
-    if (channel?.state !== EVTCHNSTAT_interdomain || typeof channel.remote === 'number') return;
-    this.#table.hostEnds.delete(channel.remote.hostPort);
-    this.#table.set(port, { state: EVTCHNSTAT_unbound, vcpu: channel.vcpu, remoteDomid: HOST_DOMID });
+  /** The host closes its end: the guest's becomes unbound. Nothing happens if the guest was first. */
+  closeHostEnd(end: HostEnd): void {
+    if (this.#table.hostEnds.get(end.hostPort) !== end) return;
+    this.#table.hostEnds.delete(end.hostPort);
+    const channel = this.#table.channels[end.port];
+    if (channel !== undefined) this.#table.set(end.port, toUnbound(channel));
   }
 
   /** The host notifies the guest. Nothing happens on a port that the guest closed or took for something else. */

@@ -18,6 +18,9 @@ import type { Json, Saved } from './save/saved.js';
  */
 export const EVTCHNS_PER_BUCKET = 64;
 
+/** The back ends' domain. */
+export const HOST_DOMID = 0;
+
 /** Called with the guest's port, which a new binding may have changed. */
 export type Notify = (port: number) => void;
 
@@ -37,6 +40,17 @@ export type Channel =
   | { readonly state: typeof EVTCHNSTAT_interdomain; vcpu: EventVcpu; readonly remote: number | HostEnd }
   | { readonly state: typeof EVTCHNSTAT_virq; vcpu: EventVcpu; readonly virq: number }
   | { readonly state: typeof EVTCHNSTAT_ipi; vcpu: EventVcpu };
+
+/** What the guest's end becomes when the host's has closed. */
+export function toUnbound({ vcpu }: Channel): Channel {
+  return { state: EVTCHNSTAT_unbound, vcpu, remoteDomid: HOST_DOMID };
+}
+
+/** The other end is one that a back end made, and not the domain. */
+function isBackends(channel: Channel): boolean {
+  if (channel.state !== EVTCHNSTAT_interdomain || typeof channel.remote === 'number') return false;
+  return !channel.remote.permanent;
+}
 
 /** virq_is_global */
 export function isGlobalVirq(virq: number): boolean {
@@ -79,18 +93,15 @@ export class EventTable {
     this.ports.fill(0);
   }
 
+  /** What a back end has connected to is unbound: where it is restored, the back end connects to it again. */
   save(): Json {
-    const channels = this.channels.flatMap((channel, port): Json[] =>
-      channel === undefined
-        ? []
-        : [{ port, vcpu: channel.vcpu.id, state: channel.state, ...detailsOf(channel) }],
-    );
-    const hostEnds = [...this.hostEnds.values()].map(
-      ({ hostPort, permanent, port }): Json => ({
-        hostPort,
-        permanent,
-        port,
-      }),
+    const channels = this.channels.flatMap((each, port): Json[] => {
+      if (each === undefined) return [];
+      const channel = isBackends(each) ? toUnbound(each) : each;
+      return [{ port, vcpu: channel.vcpu.id, state: channel.state, ...detailsOf(channel) }];
+    });
+    const hostEnds = [...this.hostEnds.values()].flatMap(({ hostPort, permanent, port }): Json[] =>
+      permanent ? [{ hostPort, port }] : [],
     );
     return { validPorts: this.validPorts, channels, hostEnds };
   }
@@ -122,9 +133,7 @@ export class EventTable {
 
   #restoreHostEnd(saved: Saved): void {
     const end = this.hostEnds.get(saved.get('hostPort').int(1, EVTCHN_2L_NR_CHANNELS));
-    if (end === undefined || end.permanent !== saved.get('permanent').bool()) {
-      throw saved.wrong('a port of a back end that is here');
-    }
+    if (end === undefined) throw saved.wrong('a port of a back end that is here');
     end.port = saved.get('port').int(0, this.validPorts - 1);
   }
 

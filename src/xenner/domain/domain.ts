@@ -3,12 +3,11 @@ import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { XennerError } from '../../base/errors.js';
-import { createNotifier, GuestMemory, gpa, kick, type Notifier, openLine } from '../../kvm/index.js';
-import { ConsoleBackend } from '../backend/console.js';
+import { createNotifier, kick, type Notifier } from '../../kvm/index.js';
 import { EventInbox } from '../event-inbox.js';
-import { EventLine } from '../event-line.js';
 import { GdbServer } from '../gdb/server.js';
 import type { SavedMachine } from '../save/save-file.js';
+import { Backends } from './backends.js';
 import { type CompleteConfig, completeConfig, type DomainConfig } from './config.js';
 import type { CrashReport } from './crash.js';
 import { type DomainStats, ExitCounts } from './exit-counts.js';
@@ -48,12 +47,10 @@ interface Run {
   readonly worker: Worker;
   readonly notifier: Notifier;
   readonly inbox: EventInbox;
-  line?: EventLine;
   /** One word: CONTROL_*. */
   readonly control: Int32Array;
   readonly orders: Map<number, (error: XennerError | undefined) => void>;
-  memory?: GuestMemory;
-  console?: ConsoleBackend;
+  backends?: Backends;
   engineId?: number;
 }
 
@@ -108,7 +105,7 @@ export class Domain extends EventEmitter<DomainEvents> {
   /** @internal Resolves when the guest is about to execute its first instruction. */
   start(saved?: SavedStart): Promise<void> {
     return new Promise((resolve, reject) => {
-      const notifier = createNotifier(() => this.#run?.console?.service());
+      const notifier = createNotifier(() => this.#run?.backends?.console.service());
       const inbox = new EventInbox();
       const control = new SharedArrayBuffer(4);
       this.#exits = new ExitCounts();
@@ -135,7 +132,7 @@ export class Domain extends EventEmitter<DomainEvents> {
       worker.on('message', (message: WorkerMessage) => {
         if (message.type === 'ready') {
           this.#ready(run, message);
-          run.console?.input(Buffer.from(saved?.consoleInput ?? []));
+          run.backends?.console.input(Buffer.from(saved?.consoleInput ?? []));
           resolve();
         } else if (message.type === 'failed') fail(failed(message));
         else if (message.type === 'answer') settle(run, message.id, message.error && failed(message.error));
@@ -157,7 +154,7 @@ export class Domain extends EventEmitter<DomainEvents> {
 
   /** Types into the guest's console. False: wait for `consoleDrained` before sending more. */
   writeConsole(data: string | Uint8Array): boolean {
-    return this.#run?.console?.input(Buffer.from(data as string)) ?? true;
+    return this.#run?.backends?.console.input(Buffer.from(data as string)) ?? true;
   }
 
   /** Lets the guest wait with its output: what a consumer that cannot keep up asks for. */
@@ -167,7 +164,7 @@ export class Domain extends EventEmitter<DomainEvents> {
 
   resumeConsole(): void {
     this.#outputPaused = false;
-    this.#run?.console?.resume();
+    this.#run?.backends?.console.resume();
   }
 
   /** Of the current start, or of the last one. */
@@ -194,11 +191,11 @@ export class Domain extends EventEmitter<DomainEvents> {
 
   /** Stops the guest, until unpause(). Its time goes on. Nothing happens if it is paused. */
   async pause(): Promise<void> {
-    await this.#order({ kind: 'pause' });
+    await this.#order(this.#run, { kind: 'pause' });
   }
 
   async unpause(): Promise<void> {
-    await this.#order({ kind: 'unpause' });
+    await this.#order(this.#run, { kind: 'unpause' });
   }
 
   /**
@@ -209,22 +206,22 @@ export class Domain extends EventEmitter<DomainEvents> {
   async save(path: string, options: { continue?: boolean } = {}): Promise<void> {
     if (this.#saving) throw new XennerError('EBUSY', 'the domain is being saved');
     const run = this.#run;
-    const consoleInput = run?.console?.freeze() ?? new Uint8Array();
+    const consoleInput = run?.backends?.console.freeze() ?? new Uint8Array();
     this.#saving = true;
     try {
       const goOn = options.continue ?? false;
-      await this.#order({ kind: 'save', path: resolve(path), goOn, consoleInput });
+      await this.#order(this.#run, { kind: 'save', path: resolve(path), goOn, consoleInput });
       if (!goOn) await this.wait();
     } finally {
       this.#saving = false;
-      if (this.#run === run) run?.console?.thaw();
+      if (this.#run === run) run?.backends?.console.thaw();
     }
   }
 
-  #order(order: Order): Promise<void> {
-    const run = this.#run;
+  #order(run: Run | undefined, order: Order): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (run?.engineId === undefined) throw new XennerError('ENOTRUNNING', 'the domain does not run');
+      if (run?.engineId === undefined || run !== this.#run)
+        throw new XennerError('ENOTRUNNING', 'the domain does not run');
       const id = ++this.#lastOrder;
       run.orders.set(id, (error) => (error === undefined ? resolve() : reject(error)));
       run.worker.postMessage({ id, order } satisfies OrderMessage);
@@ -237,22 +234,22 @@ export class Domain extends EventEmitter<DomainEvents> {
     this.engine = message.engine;
     this.engineReason = message.why;
     run.engineId = message.engineId;
-    run.memory = GuestMemory.attach(message.memoryId);
-    const sink = {
-      write: (chunk: Buffer) => {
-        this.#output(chunk);
-        return !this.#outputPaused;
+    run.backends = new Backends(
+      {
+        inbox: run.inbox,
+        console: {
+          write: (chunk: Buffer) => {
+            this.#output(chunk);
+            return !this.#outputPaused;
+          },
+          inputDrained: () => this.emit('consoleDrained'),
+        },
+        order: (order) => this.#order(run, order),
       },
-      inputDrained: () => this.emit('consoleDrained'),
-    };
-    const { line } = message;
-    if (line !== undefined) run.line = new EventLine(run.memory, line.addresses, openLine(line.id));
-    run.console = new ConsoleBackend(run.memory, gpa(message.consoleRing), sink, () => {
-      if (run.line !== undefined) run.line.raise(message.consolePort);
-      else if (run.inbox.post(message.consolePort)) kick(message.engineId);
-    });
+      message,
+    );
     // The guest may have written, and somebody may have asked for its end, before this thread was ready.
-    run.console.service();
+    run.backends.console.service();
     if (Atomics.load(run.control, 0) !== 0) kick(message.engineId);
     this.#gdb?.started();
   }
@@ -260,8 +257,8 @@ export class Domain extends EventEmitter<DomainEvents> {
   #ended(run: Run, message: EndMessage): void {
     // What the guest has written and nobody has read is in the save file.
     if (message.reason !== 'saved') {
-      run.console?.thaw();
-      run.console?.flush();
+      run.backends?.console.thaw();
+      run.backends?.console.flush();
     }
     this.#gdb?.ended(message.reason);
     this.#dispose(run);
@@ -300,9 +297,8 @@ export class Domain extends EventEmitter<DomainEvents> {
     const error = new XennerError('EENDED', 'the domain has ended');
     for (const id of run.orders.keys()) settle(run, id, error);
     run.notifier.close();
-    delete run.console;
-    run.line?.close();
-    run.memory?.close();
+    run.backends?.close();
+    delete run.backends;
     // The thread closes its side and has nothing left to live for.
     run.worker.postMessage('release');
     run.worker.unref();

@@ -10,7 +10,6 @@ import {
   type Gpa,
   GuestMemory,
   gpa,
-  notify,
 } from '../../kvm/index.js';
 import { SHUTDOWN_watchdog } from '../abi/sched.js';
 import { vcpu_info } from '../abi/xen.js';
@@ -37,6 +36,7 @@ import { DomainLock } from './domain-lock.js';
 import type { Domain } from './domain-state.js';
 import type { ExitCounts } from './exit-counts.js';
 import { FreeFrames } from './free-frames.js';
+import { HostPorts } from './host-ports.js';
 import { CONTROL_STOP, type OrderMessage, type ReadyMessage } from './messages.js';
 import { type Answer, Orders } from './orders.js';
 import { installXen, startOfDay } from './start-of-day.js';
@@ -83,6 +83,7 @@ export class Machine implements Domain {
   readonly memory: GuestMemory;
   readonly area: monitor.DomainArea;
   readonly events: EventChannels;
+  readonly hostPorts: HostPorts;
   readonly grants: GrantTable;
   readonly pages: PageTypes;
   readonly vcpus: readonly VirtualCpu[];
@@ -148,14 +149,14 @@ export class Machine implements Domain {
       (_, id) => new VirtualCpu(this, id, this.#engineMachine.createVcpu(id)),
     );
     this.events = new EventChannels(this);
-    this.consolePort = this.events.bindHostPort(() => notify(this.host.consoleNotifier));
+    this.hostPorts = new HostPorts(this.events, this.#engineMachine);
+    this.consolePort = this.hostPorts.create(host.consoleNotifier);
     this.#writeDomainArea(holeEntries(this.frames), config.fastPaths);
     this.pages = new PageTypes(this);
     this.grants = new GrantTable(this);
     this.freeFrames = new FreeFrames(this);
     this.consolePfn = saved === undefined ? startOfDay(this) : restoreMachine(this, saved.state);
-    if (this.#engineMachine.addBell(this.consolePort, host.consoleNotifier))
-      this.events.setBell(this.consolePort);
+    this.hostPorts.addBell(this.consolePort, host.consoleNotifier);
     this.debugger = host.debugPort && new Debugger(this, host.debugPort, config.gdb?.wait ?? false);
   }
 

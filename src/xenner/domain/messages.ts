@@ -1,6 +1,8 @@
 /** What a domain's two threads tell each other, apart from event bits and rings. */
 import type { MessagePort } from 'node:worker_threads';
+import type { Gpa } from '../../kvm/index.js';
 import type { EventAddresses } from '../event-line.js';
+import type { GrantFrames } from '../grants/grant-entries.js';
 import type { SavedMachine } from '../save/save-file.js';
 import type { CompleteConfig } from './config.js';
 import type { CrashReport } from './crash.js';
@@ -50,8 +52,13 @@ export interface ReadyMessage {
   readonly engineId: number;
   /** Where back ends can raise ports themselves. */
   readonly line: { readonly id: number; readonly addresses: EventAddresses } | undefined;
+  readonly domid: number;
   readonly consoleRing: number;
   readonly consolePort: number;
+  /** For HostGrants. */
+  readonly nrPages: number;
+  readonly pageInfo: Gpa;
+  readonly grantFrames: GrantFrames;
 }
 
 /** Text of the console_io hypercall. */

@@ -4,9 +4,13 @@
  * obeyed one after the other, on the vCPU thread.
  */
 import { XennerError } from '../../base/errors.js';
+import type { HostPorts } from './host-ports.js';
 import type { VirtualCpu } from './virtual-cpu.js';
 
 export type Order =
+  /** A back end's, to a port that the guest allocated for it. These two wait for nothing. */
+  | { readonly kind: 'bind'; readonly port: number; readonly notifier: number }
+  | { readonly kind: 'unbind'; readonly notifier: number }
   | { readonly kind: 'pause' }
   | { readonly kind: 'unpause' }
   /** `goOn`: the domain runs on; without it, a save that went well is its end. */
@@ -23,7 +27,11 @@ export interface Answer {
   readonly error?: XennerError;
 }
 
+type PortOrder = Extract<Order, { kind: 'bind' | 'unbind' }>;
+type RestOrder = Exclude<Order, PortOrder>;
+
 export interface OrdersDomain {
+  readonly hostPorts: Pick<HostPorts, 'bind' | 'unbind'>;
   readonly vcpus: readonly VirtualCpu[];
   readonly debugger: { readonly busy: boolean } | undefined;
   systemTime(): number;
@@ -38,7 +46,7 @@ const REST_TIMEOUT_NS = 10e9;
 
 interface Given {
   readonly id: number;
-  readonly order: Order;
+  readonly order: RestOrder;
 }
 
 export class Orders {
@@ -59,7 +67,9 @@ export class Orders {
   }
 
   take(id: number, order: Order): void {
-    if (this.domain.debugger?.busy) {
+    if (order.kind === 'bind' || order.kind === 'unbind') {
+      this.#connect(id, order);
+    } else if (this.domain.debugger?.busy) {
       this.answer({ id, error: new XennerError('EDEBUGGED', 'a debugger has the guest', 'detach it first') });
     } else {
       this.#queue.push({ id, order });
@@ -83,14 +93,22 @@ export class Orders {
     }
   }
 
+  #connect(id: number, order: PortOrder): void {
+    try {
+      if (order.kind === 'bind') this.domain.hostPorts.bind(order.port, order.notifier);
+      else this.domain.hostPorts.unbind(order.notifier);
+      this.answer({ id });
+    } catch (error) {
+      this.answer({ id, error: asXennerError(error) });
+    }
+  }
+
   #obey({ id, order }: Given): void {
     if (order.kind === 'save') {
       try {
         this.domain.save(order.path, order.consoleInput);
       } catch (error) {
-        // A guest is not lost for a defect of ours.
-        const ours = () => new XennerError('EINTERNAL', (error as Error).stack ?? String(error));
-        this.answer({ id, error: error instanceof XennerError ? error : ours() });
+        this.answer({ id, error: asXennerError(error) });
         return;
       }
     } else {
@@ -128,4 +146,10 @@ export class Orders {
     this.#restWanted = false;
     for (const vcpu of this.domain.vcpus) vcpu.endRest();
   }
+}
+
+/** A guest is not lost for a defect of ours. */
+function asXennerError(error: unknown): XennerError {
+  if (error instanceof XennerError) return error;
+  return new XennerError('EINTERNAL', (error as Error).stack ?? String(error));
 }

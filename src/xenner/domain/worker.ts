@@ -90,6 +90,10 @@ function main(input: WorkerInput): void {
     line: machine.line,
     consoleRing: machine.consolePfn * 4096,
     consolePort: machine.consolePort,
+    domid: machine.domid,
+    nrPages: machine.nrPages,
+    pageInfo: machine.pageInfo,
+    grantFrames: machine.grantFrames,
   });
   machine.log.trace('lifecycle', 'runs', {
     engine: machine.choice.engine.name,

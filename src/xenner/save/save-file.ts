@@ -16,7 +16,7 @@ import { array, bytes, cstruct, pad, u8, u32, u64 } from '../../base/layout.js';
 import type { Json } from './saved.js';
 
 /** To be raised with any change of the format or of the state's meaning. */
-export const SAVE_VERSION = 1;
+export const SAVE_VERSION = 2;
 /**
  * To be raised with any change of what lies in a guest's memory for the monitor and the hypervisor: native/monitor/vcpu_area.h,
  * src/xenner/monitor/frames.ts. A guest runs on with the monitor that it was saved with.

@@ -239,8 +239,8 @@ describe('host ports', () => {
   it('connect to what the guest allocated for domain 0', () => {
     const port = guest.events.allocUnbound(DOMID_SELF, 0);
     guest.events.bindVcpu(port, 1);
-    expect(guest.events.connectHostPort(port, notify)).toBe(0);
-    expect(guest.events.connectHostPort(port, notify)).toBe(-EINVAL);
+    expect(guest.events.connectHostPort(port, notify)).toMatchObject({ port });
+    expect(guest.events.connectHostPort(port, notify)).toBeUndefined();
     guest.events.send(port);
     guest.events.setPending(port);
     expect([calls, guest.pending, guest.woken]).toEqual([[port], [port], [1]]);
@@ -252,7 +252,7 @@ describe('host ports', () => {
     { name: 'for another domain', port: () => guest.events.allocUnbound(DOMID_SELF, DOMID_SELF) },
     { name: 'an IPI', port: () => guest.events.bindIpi(0) },
   ])('do not connect to a port that is $name', ({ port }) => {
-    expect(guest.events.connectHostPort(port(), notify)).toBe(-EINVAL);
+    expect(guest.events.connectHostPort(port(), notify)).toBeUndefined();
   });
   it('leave nothing behind, however often a front end opens and closes', () => {
     for (let i = 0; i < 10; i++) {
@@ -264,13 +264,16 @@ describe('host ports', () => {
     }
   });
   it('that the host closes become unbound, and stay quiet', () => {
-    const port = guest.events.bindHostPort(notify);
-    guest.events.closeHostPort(port);
+    const port = guest.events.allocUnbound(DOMID_SELF, 0);
+    const end = guest.events.connectHostPort(port, notify)!;
+    guest.events.closeHostEnd(end);
     expect([statusOf(port), guest.events.send(port), calls]).toEqual([EVTCHNSTAT_unbound, 0, []]);
     guest.events.setPending(port);
-    guest.events.closeHostPort(port);
-    guest.events.closeHostPort(4096);
-    expect([guest.pending, guest.events.connectHostPort(port, notify)]).toEqual([[], 0]);
+    guest.events.closeHostEnd(end);
+    expect(guest.pending).toEqual([]);
+    const again = guest.events.connectHostPort(port, notify);
+    guest.events.closeHostEnd(end);
+    expect([again?.port, statusOf(port)]).toEqual([port, EVTCHNSTAT_interdomain]);
   });
   it('run out like others', () => {
     guest.bindUpTo(4095, 0);
