@@ -58,6 +58,28 @@ export const MAX_GDB_QUEUED_PACKETS = 64;
 /** Handles of mappings that a guest holds at once (max_maptrack_frames times 256 in Xen). */
 export const MAX_GRANT_MAPPINGS = 65_536;
 
+/* Xenstore: what one guest may have, as xenstored's defaults (tools/xenstored/core.c) */
+export const MAX_XENSTORE_NODES = 1000;
+/** Value, permissions and children's names of one node. */
+export const MAX_XENSTORE_NODE_BYTES = 2048;
+export const MAX_XENSTORE_WATCHES = 128;
+export const MAX_XENSTORE_TRANSACTIONS = 10;
+/** Nodes that one transaction looks at or changes. */
+export const MAX_XENSTORE_TRANSACTION_NODES = 1024;
+export const MAX_XENSTORE_PERMISSIONS = 5;
+/** Answers that wait for the guest to take them; it is not listened to meanwhile. */
+export const MAX_XENSTORE_OUTSTANDING = 20;
+/** Nodes, watches, transactions, answers and events of a guest together. */
+export const MAX_XENSTORE_BYTES = 2.5 * MIB;
+
+/* Xenstore: what one client of the host may have; xenstored sets it no bounds */
+export const MAX_XENSTORE_HOST_NODES = 65_536;
+export const MAX_XENSTORE_HOST_NODE_BYTES = 1 * MIB;
+export const MAX_XENSTORE_HOST_WATCHES = 4096;
+export const MAX_XENSTORE_HOST_TRANSACTIONS = 64;
+export const MAX_XENSTORE_HOST_PERMISSIONS = 64;
+export const MAX_XENSTORE_HOST_BYTES = 64 * MIB;
+
 /* Images */
 /** Looked at to name who holds an image's lock. */
 export const MAX_LOCK_SEARCH_DESCRIPTORS = 100_000;

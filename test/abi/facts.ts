@@ -60,6 +60,8 @@ const HEADERS = [
   'grant_table.h',
   'io/console.h',
   'io/netif.h',
+  'io/xenbus.h',
+  'io/xs_wire.h',
   'memory.h',
   'nmi.h',
   'physdev.h',

@@ -1,0 +1,95 @@
+/** The watches of one client, and which of them a change concerns. */
+import { XenstoreError } from './errors.js';
+import { isBelow, parentOf, type StorePath } from './path.js';
+import { MODE_READ, modeFor, type Subject } from './permissions.js';
+import type { Changes } from './transaction.js';
+import type { Tree } from './tree.js';
+
+/** What was changed all at once. */
+export interface Change {
+  readonly before: Tree;
+  readonly after: Tree;
+  readonly paths: Changes;
+}
+
+/** `path` as the client wrote it. */
+export interface SavedWatch {
+  readonly path: string;
+  readonly token: string;
+}
+
+interface Watch {
+  readonly path: StorePath;
+  readonly token: string;
+  /** Characters that events leave out: those of the home of a relative path. */
+  readonly skip: number;
+}
+
+export class WatchList {
+  readonly #watches: Watch[] = [];
+  #bytes = 0;
+
+  constructor(
+    private readonly subject: Subject & { readonly home: StorePath },
+    private readonly event: (path: string, token: string) => void,
+  ) {}
+
+  get size(): number {
+    return this.#watches.length;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** @throws XenstoreError EEXIST */
+  add(path: StorePath, token: string, relative: boolean): void {
+    if (this.#find(path, token) >= 0) throw new XenstoreError('EEXIST', `${path} is watched with that token`);
+    this.#watches.push({ path, token, skip: relative ? this.subject.home.length + 1 : 0 });
+    this.#bytes += path.length + token.length;
+  }
+
+  /** @throws XenstoreError ENOENT */
+  remove(path: StorePath, token: string): void {
+    const at = this.#find(path, token);
+    if (at < 0) throw new XenstoreError('ENOENT', `${path} is not watched with that token`);
+    this.#watches.splice(at, 1);
+    this.#bytes -= path.length + token.length;
+  }
+
+  clear(): void {
+    this.#watches.length = 0;
+    this.#bytes = 0;
+  }
+
+  /** What was above or at a change hears of it; what was below a node that is gone hears of itself. Each event comes once. */
+  notify(change: Change): void {
+    const told = new Set<string>();
+    for (const [path, removed] of this.#watches.length > 0 ? change.paths : []) {
+      for (const watch of this.#watches) {
+        const heard = isBelow(path, watch.path) ? path : watch.path;
+        const concerned = heard === path || (removed && isBelow(heard, path) && change.before.get(heard));
+        const key = `${heard}\0${watch.token}\0${watch.skip}`;
+        if (!concerned || told.has(key) || !this.#mayKnow(change, heard)) continue;
+        told.add(key);
+        this.event(heard.slice(watch.skip), watch.token);
+      }
+    }
+  }
+
+  save(): SavedWatch[] {
+    return this.#watches.map(({ path, token, skip }) => ({ path: path.slice(skip), token }));
+  }
+
+  /** The node or its parent can be read, now or before the change: watch_permitted() of xenstored. */
+  #mayKnow({ before, after }: Change, path: StorePath): boolean {
+    const parent = parentOf(path);
+    return [before.get(path), after.get(path), before.get(parent), after.get(parent)].some(
+      (node) => node !== undefined && (modeFor(this.subject, node.permissions) & MODE_READ) !== 0,
+    );
+  }
+
+  #find(path: StorePath, token: string): number {
+    return this.#watches.findIndex((watch) => watch.path === path && watch.token === token);
+  }
+}
