@@ -83,3 +83,20 @@ export const MAX_XENSTORE_HOST_BYTES = 64 * MIB;
 /* Images */
 /** Looked at to name who holds an image's lock. */
 export const MAX_LOCK_SEARCH_DESCRIPTORS = 100_000;
+/** As QEMU's (block/qcow2.h): a disk of 2 EiB with clusters of 2 MiB. */
+export const MAX_QCOW2_L1_BYTES = 32 * MIB;
+export const MAX_QCOW2_REFCOUNT_TABLE_BYTES = 8 * MIB;
+export const MAX_QCOW2_SNAPSHOTS = 65_536;
+export const MAX_QCOW2_SNAPSHOT_TABLE_BYTES = 16 * MIB;
+export const MAX_QCOW2_BITMAPS = 65_535;
+export const MAX_QCOW2_BITMAP_DIRECTORY_BYTES = 16 * MIB;
+/** There are 64 bits. */
+export const MAX_FEATURE_NAMES = 64;
+/** Tables of one open image that are kept in memory, L2 and refcounts each. */
+export const MAX_QCOW2_TABLE_CACHE_BYTES = 32 * MIB;
+/** Images below one another, each the backing file of the one above. */
+export const MAX_BACKING_CHAIN = 64;
+/** Host I/O of one request to an image at once. */
+export const MAX_IMAGE_PARALLEL_IO = 16;
+/** Of PBKDF2 for one key slot of LUKS; cryptsetup measures 2 s, some millions. */
+export const MAX_LUKS_ITERATIONS = 50_000_000;

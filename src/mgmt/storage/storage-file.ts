@@ -1,5 +1,5 @@
 /** One file or block device of the host as an asynchronous store of bytes: what image formats lie in. */
-import { close, constants, fstat, ftruncate, open, type Stats } from 'node:fs';
+import { close, constants, fstat, ftruncate, open, type Stats, stat } from 'node:fs';
 import { promisify } from 'node:util';
 import { XennerError } from '../../base/errors.js';
 import { dataAt, endOf, punchHole, zeroRange } from '../../kvm/index.js';
@@ -47,6 +47,7 @@ export interface ByteStore {
 
 const opened = promisify(open);
 const statOf = promisify(fstat) as (fd: number) => Promise<Stats>;
+const statOfPath = promisify(stat) as (path: string) => Promise<Stats>;
 const truncated = promisify(ftruncate);
 const closed = promisify(close);
 
@@ -68,6 +69,12 @@ async function isSupported(call: Promise<void>): Promise<boolean> {
   }
 }
 
+/** The same for all names of one file or device. */
+export async function identityOf(path: string): Promise<string> {
+  const stat = await statOfPath(path);
+  return stat.isBlockDevice() ? `device ${stat.rdev}` : `file ${stat.dev} ${stat.ino}`;
+}
+
 export class StorageFile implements ByteStore {
   #fd: number;
 
@@ -77,8 +84,6 @@ export class StorageFile implements ByteStore {
     readonly cache: CacheMode,
     readonly isDevice: boolean,
     readonly blockBytes: number,
-    /** Of the file: whoever leads in two ways to one has the same. */
-    readonly identity: string,
     fd: number,
     private readonly io: HostIo,
     private size: number,
@@ -109,8 +114,7 @@ export class StorageFile implements ByteStore {
         );
       const io = align > 1 ? new DirectIo(plain, align) : plain;
       const device = stat.isBlockDevice();
-      const identity = device ? `b${stat.rdev}` : `${stat.dev}:${stat.ino}`;
-      return new StorageFile(path, readOnly, cache, device, align, identity, fd, io, await endOf(fd));
+      return new StorageFile(path, readOnly, cache, device, align, fd, io, await endOf(fd));
     } catch (error) {
       await closed(fd);
       throw error;

@@ -1,0 +1,76 @@
+/** Reads of a disk: each extent from where it is. */
+import { MAX_IMAGE_PARALLEL_IO } from '../../../base/limits.js';
+import type { BlockImage } from '../../../xenner/backend/block/block-image.js';
+import { inParallel } from '../in-parallel.js';
+import { fillZero, scatter, slice, totalBytes } from '../io-vector.js';
+import type { ByteStore } from '../storage-file.js';
+import type { ClusterMap, Extent } from './cluster-map.js';
+import type { CompressedClusters } from './compressed.js';
+import type { DiskCipher } from './disk-cipher.js';
+
+/** What a disk's bytes come from. */
+export interface Sources {
+  readonly map: ClusterMap;
+  /** Has the clusters of data. */
+  readonly data: ByteStore;
+  readonly compressed: CompressedClusters;
+  readonly cipher?: DiskCipher | undefined;
+  readonly backing?: BlockImage | undefined;
+}
+
+export class Reader {
+  constructor(private readonly sources: Sources) {}
+
+  async read(offset: number, into: readonly Uint8Array[]): Promise<void> {
+    const length = totalBytes(into);
+    const extents = await this.sources.map.extents(offset, length);
+    const [first] = extents;
+    if (first !== undefined && extents.length === 1) return this.#readExtent(first, offset, into);
+    let done = 0;
+    const pieces = extents.map((extent) => {
+      const piece = { extent, at: offset + done, into: slice(into, done, extent.length) };
+      done += extent.length;
+      return piece;
+    });
+    await inParallel(pieces, MAX_IMAGE_PARALLEL_IO, (piece) => {
+      return this.#readExtent(piece.extent, piece.at, piece.into);
+    });
+  }
+
+  /** What a disk has where the image itself has nothing. */
+  async readBacking(offset: number, into: readonly Uint8Array[]): Promise<void> {
+    const { backing } = this.sources;
+    const length = totalBytes(into);
+    const covered = Math.max(0, Math.min(length, (backing?.sizeBytes ?? 0) - offset));
+    if (backing && covered > 0) await backing.read(offset, slice(into, 0, covered));
+    if (covered < length) fillZero(slice(into, covered, length - covered));
+  }
+
+  async #readExtent(extent: Extent, at: number, into: readonly Uint8Array[]): Promise<void> {
+    const { data, cipher, compressed, map } = this.sources;
+    switch (extent.kind) {
+      case 'zero':
+        fillZero(into);
+        break;
+      case 'hole':
+        await this.readBacking(at, into);
+        break;
+      case 'compressed': {
+        const cluster = await compressed.read(extent.host, extent.compressedBytes);
+        const from = at % map.geometry.clusterBytes;
+        scatter(cluster.subarray(from, from + extent.length), into);
+        break;
+      }
+      case 'data':
+        if (cipher === undefined) {
+          await data.read(extent.host, into);
+        } else {
+          // Not in place: the buffers may be a guest's, and change meanwhile.
+          const sectors = new Uint8Array(extent.length);
+          await data.read(extent.host, [sectors]);
+          cipher.decrypt(cipher.usesHostOffset ? extent.host : at, sectors);
+          scatter(sectors, into);
+        }
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/** The requests of one open image: which are under way, and whether there may be more. */
+import { refused } from './image-errors.js';
+import { totalBytes } from './io-vector.js';
+
+export class Requests {
+  readonly #running = new Set<Promise<unknown>>();
+  #closing: Promise<void> | undefined;
+
+  constructor(
+    private readonly image: {
+      readonly path: string;
+      readonly readOnly: boolean;
+      readonly sizeBytes: number;
+      readonly sectorBytes: number;
+    },
+  ) {}
+
+  /** @throws (rejection) EBADF when the image is closed */
+  async run<T>(request: () => Promise<T>): Promise<T> {
+    if (this.#closing) throw refused('EBADF', `${this.image.path} is closed`);
+    const running = request();
+    this.#running.add(running);
+    try {
+      return await running;
+    } finally {
+      this.#running.delete(running);
+    }
+  }
+
+  /** @throws EINVAL */
+  checkRange(offset: number, length: number): void {
+    const { path, sizeBytes, sectorBytes } = this.image;
+    const whole = offset % sectorBytes === 0 && length % sectorBytes === 0;
+    if (whole && offset >= 0 && length >= 0 && offset + length <= sizeBytes) return;
+    throw refused('EINVAL', `${length} bytes at ${offset} are no sectors of ${path}`);
+  }
+
+  /** @throws EINVAL */
+  checkBuffers(offset: number, buffers: readonly Uint8Array[]): number {
+    const length = totalBytes(buffers);
+    this.checkRange(offset, length);
+    return length;
+  }
+
+  /** @throws EROFS */
+  checkWritable(): void {
+    if (this.image.readOnly) throw refused('EROFS', `${this.image.path} is open for reading only`);
+  }
+
+  /** Resolves when everything that is under way now has ended. */
+  async drained(): Promise<void> {
+    await Promise.allSettled(this.#running);
+  }
+
+  /** No further requests; `finish` once, after the last one. */
+  close(finish: () => Promise<void>): Promise<void> {
+    this.#closing ??= this.drained().then(finish);
+    return this.#closing;
+  }
+}
