@@ -6,7 +6,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { askCompiler } from './compiler.js';
+import { askCompiler, askCompilerFor32 } from './compiler.js';
 import { claimedFacts, cProgram, type Facts } from './facts.js';
 
 const GOLDEN = new URL('abi.golden.json', import.meta.url);
@@ -31,6 +31,15 @@ describe("Xen's public headers", () => {
       const answered = askCompiler(cProgram(claimed));
       if (process.env.UPDATE_GOLDEN === '1') writeFileSync(GOLDEN, `${JSON.stringify(answered, null, 1)}\n`);
       expect(claimed).toEqual(answered);
+    },
+  );
+
+  it.skipIf(reason !== undefined)(
+    `say for i386 what src/xenner/abi says${reason ? ` (skipped: ${reason})` : ''}`,
+    async () => {
+      const claimed = await claimedFacts(32);
+      expect(claimed['sizeof(struct blkif_request)']).toBe('108');
+      expect(claimed).toEqual(askCompilerFor32(claimed));
     },
   );
 

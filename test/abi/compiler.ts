@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Facts, parseOutput } from './facts.js';
+import { assemblyProgram, type Facts, parseAssembly, parseOutput } from './facts.js';
 
 export function askCompiler(program: string): Facts {
   const dir = mkdtempSync(join(tmpdir(), 'xenner-abi-'));
@@ -16,4 +16,12 @@ export function askCompiler(program: string): Facts {
   } finally {
     rmSync(dir, { recursive: true });
   }
+}
+
+/** What an i386 compiler says; it only compiles. */
+export function askCompilerFor32(facts: Facts): Facts {
+  const options = ['-m32', '-std=gnu11', '-ffreestanding', '-w', '-S', '-x', 'c', '-o', '-', '-'];
+  return parseAssembly(
+    execFileSync('gcc', options, { input: assemblyProgram(facts), encoding: 'utf8', timeout: 60_000 }),
+  );
 }

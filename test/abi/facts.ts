@@ -6,10 +6,16 @@ const ABI = new URL('../../src/xenner/abi/', import.meta.url);
 
 export type Facts = Record<string, string>;
 
+/** Layouts of an i386 compiler, under the same names in C. */
+export type Width = 64 | 32;
+const widthOf = (file: string): Width => (file.endsWith('-x86-32.ts') ? 32 : 64);
+
 /** Every number, bigint and layout that any module below src/xenner/abi exports. */
-export async function claimedFacts(): Promise<Facts> {
+export async function claimedFacts(width: Width = 64): Promise<Facts> {
   const facts: Facts = {};
-  for (const file of readdirSync(ABI).sort()) {
+  for (const file of readdirSync(ABI)
+    .filter((name) => widthOf(name) === width)
+    .sort()) {
     const module: Record<string, unknown> = await import(new URL(file, ABI).href);
     for (const [name, value] of Object.entries(module)) {
       if (value instanceof CStruct) addLayout(facts, value);
@@ -58,6 +64,7 @@ const HEADERS = [
   'event_channel.h',
   'features.h',
   'grant_table.h',
+  'io/blkif.h',
   'io/console.h',
   'io/netif.h',
   'io/xenbus.h',
@@ -89,6 +96,25 @@ const PRINT = `#include <stddef.h>
 export function cProgram(facts: Facts, headers = XEN_HEADERS): string {
   const lines = Object.keys(facts).map((name) => `  SHOW("${name}", ${name});`);
   return `${PRINT}${headers}int main(void) {\n${lines.join('\n')}\n  return 0;\n}\n`;
+}
+
+/**
+ * The same in 32 bits, for a compiler that has neither libraries nor headers for them: it says the values in the assembly, which is
+ * not for assembling.
+ */
+export function assemblyProgram(facts: Facts): string {
+  const lines = Object.keys(facts).map(
+    (name) => `  __asm__ volatile("FACT ${name}\\t%c0" : : "i"(${name}));`,
+  );
+  return `#include <stddef.h>
+#include <stdint.h>
+#include <xen/xen.h>
+#include <xen/io/blkif.h>
+void facts(void) {\n${lines.join('\n')}\n}\n`;
+}
+
+export function parseAssembly(text: string): Facts {
+  return parseOutput([...text.matchAll(/^\s*FACT (.*)$/gm)].map(([, fact]) => fact).join('\n'));
 }
 
 export function parseOutput(text: string): Facts {
