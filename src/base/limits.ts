@@ -80,6 +80,17 @@ export const MAX_XENSTORE_HOST_TRANSACTIONS = 64;
 export const MAX_XENSTORE_HOST_PERMISSIONS = 64;
 export const MAX_XENSTORE_HOST_BYTES = 64 * MIB;
 
+/* Block devices */
+export const MAX_BLOCK_QUEUES = 16;
+/** Pages of one ring, as a power of 2. */
+export const MAX_BLOCK_RING_PAGE_ORDER = 4;
+/** Segments of one indirect request: as many as Linux's back end offers, one page of them is enough. */
+export const MAX_BLOCK_INDIRECT_SEGMENTS = 256;
+/** Per queue, as Linux's back end. */
+export const MAX_BLOCK_PERSISTENT_GRANTS = 1056;
+/** Requests and segments that a queue takes before others have their turn. */
+export const MAX_BLOCK_WORK_PER_TURN = 1024;
+
 /* Images */
 /** Looked at to name who holds an image's lock. */
 export const MAX_LOCK_SEARCH_DESCRIPTORS = 100_000;

@@ -1,0 +1,118 @@
+/** A front end connected to a disk: its rings and event channels, from connect to disconnect. */
+import { XennerError } from '../../../base/errors.js';
+import type { HostGrant } from '../../grants/host-grants.js';
+import { BackRing } from '../back-ring.js';
+import type { BackendChannel, BackendHost } from '../backend-host.js';
+import type { Disk } from './disk.js';
+import type { FrontEndParameters, QueueParameters } from './front-end.js';
+import { type DataGrants, mapEach, PersistentGrants } from './grant-cache.js';
+import { protocolOf } from './protocol.js';
+import { BlockQueue } from './queue.js';
+import { releaseAll } from './vectors.js';
+
+export interface ConnectionOptions {
+  readonly host: BackendHost;
+  readonly disk: Disk;
+  readonly frontEnd: FrontEndParameters;
+  /** The guest broke its ring: no queue goes on; it is for the owner to disconnect. */
+  readonly broken: (error: XennerError) => void;
+  /** The image failed, and the guest has been told. */
+  readonly failed: (error: unknown) => void;
+}
+
+/** What one queue holds of the guest. */
+interface Held {
+  readonly pages: readonly HostGrant[];
+  readonly grants: DataGrants;
+  readonly queue: BlockQueue;
+  channel?: BackendChannel;
+}
+
+function ringPages(host: BackendHost, refs: readonly number[]): HostGrant[] {
+  const pages: HostGrant[] = [];
+  for (const ref of refs) {
+    const page = host.access(ref, { write: true });
+    if (typeof page === 'number') {
+      releaseAll(pages);
+      throw new XennerError('EFRONTEND', `grant ${ref} for the block front end's ring: GNTST ${page}`);
+    }
+    pages.push(page);
+  }
+  return pages;
+}
+
+export class BlockConnection {
+  readonly #options: ConnectionOptions;
+  readonly #held: Held[] = [];
+  #closing: Promise<void> | undefined;
+
+  private constructor(options: ConnectionOptions) {
+    this.#options = options;
+  }
+
+  /** @throws XennerError EFRONTEND, EPORT; the guest's pages and ports are given back then */
+  static async open(options: ConnectionOptions): Promise<BlockConnection> {
+    const connection = new BlockConnection(options);
+    try {
+      for (const queue of options.frontEnd.queues) await connection.#openQueue(queue);
+    } catch (error) {
+      await connection.close();
+      throw error;
+    }
+    // Requests may have been there before the event channel was.
+    connection.resume();
+    return connection;
+  }
+
+  /** Resolves when nothing is under way and the guest has every answer: all else about the rings is in their pages. */
+  async pause(): Promise<void> {
+    await Promise.all(this.#held.map(({ queue }) => queue.stop()));
+  }
+
+  resume(): void {
+    for (const { queue } of this.#held) queue.resume();
+  }
+
+  /** Waits for what is under way. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    for (const { channel } of this.#held) channel?.close();
+    await this.pause();
+    // What a guest that was destroyed had granted is gone with its memory.
+    if (this.#options.host.memory.size === 0) return;
+    for (const { pages, grants } of this.#held) {
+      grants.close();
+      releaseAll(pages);
+    }
+  }
+
+  async #openQueue({ ringRefs, eventChannel }: QueueParameters): Promise<void> {
+    const { host, disk, frontEnd, failed } = this.#options;
+    const pages = ringPages(host, ringRefs);
+    const protocol = protocolOf(frontEnd.protocol);
+    const mfns = pages.map(({ mfn }) => mfn);
+    const grants = frontEnd.persistent ? new PersistentGrants(host) : mapEach(host);
+    const queue = new BlockQueue({
+      host,
+      disk,
+      ring: new BackRing(host.memory, mfns, protocol.sring),
+      protocol,
+      grants,
+      notify: () => held.channel?.notify(),
+      broken: (reason) => this.#break(reason),
+      failed,
+    });
+    const held: Held = { pages, grants, queue };
+    this.#held.push(held);
+    held.channel = await host.bindPort(eventChannel, () => queue.service());
+  }
+
+  #break(reason: string): void {
+    void this.pause();
+    this.#options.broken(new XennerError('EFRONTEND', `the block front end's ring is broken: ${reason}`));
+  }
+}
