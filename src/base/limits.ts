@@ -91,6 +91,18 @@ export const MAX_BLOCK_PERSISTENT_GRANTS = 1056;
 /** Requests and segments that a queue takes before others have their turn. */
 export const MAX_BLOCK_WORK_PER_TURN = 1024;
 
+/* Network devices */
+/** Each is two rings and two ports of the guest's; Linux's front end takes as many as it has vCPUs. */
+export const MAX_NET_QUEUES = 8;
+/** Slots of a packet: more are no mistake but an attack (fatal_skb_slots of Linux's netback). */
+export const MAX_NET_PACKET_SLOTS = 20;
+/** Packets that one is cut into in software: 64 bytes of payload each, if it is the largest. */
+export const MAX_NET_SEGMENTS = 1024;
+/** Requests that are served before other work of the event loop gets its turn. */
+export const MAX_NET_BATCH_REQUESTS = 256;
+/** Multicast addresses of a device's filter (XEN_NETBK_MCAST_MAX of Linux's netback). */
+export const MAX_NET_MULTICAST = 64;
+
 /* Images */
 /** Looked at to name who holds an image's lock. */
 export const MAX_LOCK_SEARCH_DESCRIPTORS = 100_000;
