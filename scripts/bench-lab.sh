@@ -4,6 +4,7 @@
 # usage: bench-lab.sh [--quick] [--pairs N] [NAME...]   names: see bench/lab/main.mjs
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/bench.sh"
 
 bash "$ROOT/scripts/setup.sh" bench
 out=$ROOT/build/bench
@@ -13,14 +14,5 @@ for peer in microvm xen-shim; do bash "$ROOT/test/lab/peers/$peer.sh" --fetch; d
 gcc -O2 -static -Wall -Wextra -o "$out/guest-work" "$ROOT/bench/guest-work.c"
 ramdisk=$(bash "$ROOT/images/initramfs.sh" --add "$out/guest-work:/bin/guest-work" -o "$out/initramfs-lab.cpio")
 
-# Options come before the files, names after them.
-options=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    --quick) options+=("$1") ;;
-    --pairs) options+=("$1" "${2:?--pairs needs a number}") && shift ;;
-    *) break ;;
-  esac
-  shift
-done
-node "$ROOT/bench/lab/main.mjs" "${options[@]}" "$kernel" "$ramdisk" "$@"
+bench_options "$@"
+node "$ROOT/bench/lab/main.mjs" "${options[@]}" "$kernel" "$ramdisk" "${names[@]}"

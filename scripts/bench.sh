@@ -3,6 +3,7 @@
 # usage: bench.sh [--quick] [--pairs N] [boot] [guest-work] [hypercall] [launcher] [restore]
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
+. "$(dirname "$0")/lib/bench.sh"
 
 bash "$ROOT/scripts/setup.sh" bench
 out=$ROOT/build/bench
@@ -14,15 +15,6 @@ ramdisk=$(bash "$ROOT/images/initramfs.sh" --add "$out/guest-work:/bin/guest-wor
 step "$LOGS/bench-guests.log" "building the bench's kernels" \
   make -C "$ROOT/test/guest" OUT="$out/guest" names='bench-hypercall bench-restore'
 
-# Options come before the files, names after them.
-options=()
-while [ $# -gt 0 ]; do
-  case $1 in
-    --quick) options+=("$1") ;;
-    --pairs) options+=("$1" "${2:?--pairs needs a number}") && shift ;;
-    *) break ;;
-  esac
-  shift
-done
+bench_options "$@"
 node "$ROOT/bench/main.mjs" "${options[@]}" "$kernel" "$ramdisk" "$out/guest" \
-  "$("$out/tsc-khz")" "$@"
+  "$("$out/tsc-khz")" "${names[@]}"

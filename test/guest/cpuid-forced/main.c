@@ -3,27 +3,10 @@
  * after it. With any other signature or instruction the ud2 is a ud2 (xen/arch/x86/pv/emul-inv-op.c
  * emulate_forced_invalid_op, xen/include/public/arch-x86/cpuid.h).
  */
+#include "cpuid.h"
 #include "test.h"
 
 const char test_title[] = "Forced-emulation cpuid";
-
-struct leaf {
-  uint32_t a, b, c, d;
-};
-
-static struct leaf forced(uint32_t leaf, uint32_t sub) {
-  struct leaf l;
-  asm volatile("ud2; .ascii \"xen\"; cpuid"
-               : "=a"(l.a), "=b"(l.b), "=c"(l.c), "=d"(l.d)
-               : "0"(leaf), "2"(sub));
-  return l;
-}
-
-static struct leaf native(uint32_t leaf, uint32_t sub) {
-  struct leaf l;
-  asm volatile("cpuid" : "=a"(l.a), "=b"(l.b), "=c"(l.c), "=d"(l.d) : "0"(leaf), "2"(sub));
-  return l;
-}
 
 STUB(other_signature, "ud2; .ascii \"xem\"; cpuid");
 STUB(other_instruction, "ud2; .ascii \"xen\"; rdtsc");
@@ -41,29 +24,29 @@ static void vendor(char *out, const struct leaf *l) {
 
 void test_main(void) {
   char text[16], other[16];
-  struct leaf l = forced(0x40000000, 0);
+  struct leaf l = cpuid_forced(0x40000000, 0);
   vendor(text, &l);
   print("0x40000000: %s", text);
   check(l.a >= 0x40000002 && l.a < 0x40000100, "highest leaf is %x", l.a);
-  l = forced(0x40000001, 0);
+  l = cpuid_forced(0x40000001, 0);
   expect_hex("0x40000001 is XENVER_version", l.a, (uint64_t)HYPERVISOR_xen_version(XENVER_version, NULL));
-  l = forced(0x40000002, 0);
+  l = cpuid_forced(0x40000002, 0);
   expect_hex("0x40000002: hypercall pages", l.a, 1);
   expect_hex("0x40000002: PRESERVE_AD feature", l.c & 1, 1);
 
-  struct leaf f = forced(0, 0), n = native(0, 0);
+  struct leaf f = cpuid_forced(0, 0), n = cpuid_native(0, 0);
   vendor(text, &f);
   vendor(other, &n);
   check(memcmp(text, other, 12) == 0, "vendor %s by force, %s natively", text, other);
-  l = forced(1, 0);
+  l = cpuid_forced(1, 0);
   /* What no PV guest may see: PSE and PGE; and what every one needs: FPU, TSC, MSR, PAE, CX8, FXSR, SSE2.
    */
   print("leaf 1 edx: PSE %u PGE %u", l.d >> 3 & 1, l.d >> 13 & 1);
   expect_hex("leaf 1 edx, needed", l.d & 0x5000171, 0x5000171);
   expect_hex("leaf 1 ecx, hypervisor", l.c >> 31, 1);
-  l = forced(0x80000001, 0);
+  l = cpuid_forced(0x80000001, 0);
   print("leaf 80000001 edx: SYSCALL %u NX %u LM %u", l.d >> 11 & 1, l.d >> 20 & 1, l.d >> 29 & 1);
-  l = forced(7, 0);
+  l = cpuid_forced(7, 0);
   print("leaf 7 ebx: SMEP %u INVPCID %u SMAP %u", l.b >> 7 & 1, l.b >> 10 & 1, l.b >> 20 & 1);
 
   expect_kernel("signature \"xem\"", other_signature, 0, UD, 0);

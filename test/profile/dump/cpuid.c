@@ -1,25 +1,8 @@
 /* CPUID by both ways: the instruction itself, and the prefix by which a kernel asks Xen. */
+#include "cpuid.h"
 #include "dump.h"
 
 #define SUBLEAVES 4
-
-struct leaf {
-  uint32_t a, b, c, d;
-};
-
-static struct leaf forced(uint32_t leaf, uint32_t sub) {
-  struct leaf l;
-  asm volatile("ud2; .ascii \"xen\"; cpuid"
-               : "=a"(l.a), "=b"(l.b), "=c"(l.c), "=d"(l.d)
-               : "0"(leaf), "2"(sub));
-  return l;
-}
-
-static struct leaf raw(uint32_t leaf, uint32_t sub) {
-  struct leaf l;
-  asm volatile("cpuid" : "=a"(l.a), "=b"(l.b), "=c"(l.c), "=d"(l.d) : "0"(leaf), "2"(sub));
-  return l;
-}
 
 static void dump(const char *way, struct leaf (*cpuid)(uint32_t, uint32_t), uint32_t number) {
   struct leaf first = cpuid(number, 0);
@@ -40,8 +23,8 @@ void dump_cpuid(void) {
                 {0x80860000, 0x10}, {0xc0000000, 0x10}, {0xfffffff0, 0x10}};
   for (unsigned i = 0; i < ARRAY_SIZE(ranges); i++) {
     for (uint32_t n = 0; n < ranges[i].count; n++) {
-      dump("cpuid", forced, ranges[i].first + n);
-      dump("cpuid raw", raw, ranges[i].first + n);
+      dump("cpuid", cpuid_forced, ranges[i].first + n);
+      dump("cpuid raw", cpuid_native, ranges[i].first + n);
     }
   }
 }
