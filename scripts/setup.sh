@@ -14,7 +14,7 @@ RUN_PACKAGES=(
 )
 # Tests: headers to compare with, compressors to make test kernels, programs that guests run, the linters.
 TEST_PACKAGES=(
-  xz-utils bzip2 lz4 lzop zstd qemu-utils python3-minimal perl-base libc6-dev clang-format shellcheck procps gdb
+  xz-utils bzip2 lz4 lzop zstd qemu-utils python3-minimal perl-base libc6-dev clang-format shellcheck procps gdb xenstore-utils
 )
 # Benchmarks: the peer.
 BENCH_PACKAGES=(qemu-system-x86)

@@ -79,6 +79,8 @@ export const MAX_XENSTORE_HOST_WATCHES = 4096;
 export const MAX_XENSTORE_HOST_TRANSACTIONS = 64;
 export const MAX_XENSTORE_HOST_PERMISSIONS = 64;
 export const MAX_XENSTORE_HOST_BYTES = 64 * MIB;
+/** Of the Unix socket, at once. */
+export const MAX_XENSTORE_CLIENTS = 64;
 
 /* Block devices */
 export const MAX_BLOCK_QUEUES = 16;

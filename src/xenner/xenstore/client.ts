@@ -1,5 +1,6 @@
 /** One who uses the store: its rights, quota, watches and transactions. Every request ends here, whatever it came over. */
 import { XENSTORE_PAYLOAD_MAX } from '../abi/xs-wire.js';
+import type { Json, Saved } from '../save/saved.js';
 import { XenstoreError } from './errors.js';
 import { homeOf, isRelative, type PathBase, parentOf, parsePath, type StorePath } from './path.js';
 import {
@@ -16,7 +17,7 @@ import { GUEST_QUOTA, HOST_QUOTA, type Quota } from './quota.js';
 import type { Xenstore } from './store.js';
 import type { Transaction } from './transaction.js';
 import { nodeBytes, type StoreNode } from './tree.js';
-import { type Change, type SavedWatch, WatchList } from './watches.js';
+import { type Change, WatchList } from './watches.js';
 
 /** Where a client's events go, and what waits there. */
 export interface EventSink {
@@ -132,17 +133,9 @@ export class Client implements Subject, PathBase {
     });
   }
 
-  /** Its first event, which is due at once, comes by fireWatch(): an answer goes before it. */
+  /** The first event comes at once. */
   watch(text: string, token: string): void {
-    const path = parsePath(text, this, true);
-    if (this.#watches.size >= this.quota.watches) throw new XenstoreError('E2BIG', 'too many watches');
-    if (this.bytes + path.length + token.length > this.quota.bytes) {
-      throw new XenstoreError('ENOMEM', 'too many bytes');
-    }
-    this.#watches.add(path, token, isRelative(text));
-  }
-
-  fireWatch(text: string, token: string): void {
+    this.#addWatch(text, token);
     this.sink.event(text, token);
   }
 
@@ -195,8 +188,8 @@ export class Client implements Subject, PathBase {
     this.store.detach(this);
   }
 
-  /** What save files keep: transactions by their numbers only. */
-  save(): { watches: SavedWatch[]; transactions: number[]; nextTransaction: number } {
+  /** Watches, and of transactions their numbers. */
+  save(): { [name: string]: Json } {
     return {
       watches: this.#watches.save(),
       transactions: [...this.#transactions.keys()],
@@ -204,13 +197,33 @@ export class Client implements Subject, PathBase {
     };
   }
 
-  /** Transactions are as before, but can only be done again. @throws XenstoreError when it cannot have been so */
-  restore(watches: readonly SavedWatch[], transactions: readonly number[], nextTransaction: number): void {
-    for (const { path, token } of watches) this.watch(path, token);
-    for (const id of transactions.slice(0, this.quota.transactions)) {
-      this.#transactions.set(id, this.store.begin(this.quota.transactionNodes, true));
+  /**
+   * What save() gave, on a fresh client. Transactions go on, and can only be done again when they end: what they had
+   * done and seen is not saved, and whoever is in one does not know that it was.
+   * @throws XennerError ESAVE_DAMAGED
+   */
+  restore(saved: Saved): void {
+    for (const each of saved.get('watches').list(this.quota.watches)) {
+      const [path, token] = each.tuple(2).map((text) => text.text(XENSTORE_PAYLOAD_MAX)) as [string, string];
+      try {
+        this.#addWatch(path, token);
+      } catch (error) {
+        throw error instanceof XenstoreError ? each.wrong('a watch') : error;
+      }
     }
-    this.#nextTransaction = nextTransaction;
+    for (const id of saved.get('transactions').list(this.quota.transactions)) {
+      this.#transactions.set(id.int(1, 0xffffffff), this.store.begin(this.quota.transactionNodes, true));
+    }
+    this.#nextTransaction = saved.get('nextTransaction').u32();
+  }
+
+  #addWatch(text: string, token: string): void {
+    const path = parsePath(text, this, true);
+    if (this.#watches.size >= this.quota.watches) throw new XenstoreError('E2BIG', 'too many watches');
+    if (this.bytes + path.length + token.length > this.quota.bytes) {
+      throw new XenstoreError('ENOMEM', 'too many bytes');
+    }
+    this.#watches.add(path, token, isRelative(text));
   }
 
   #countUp(): void {

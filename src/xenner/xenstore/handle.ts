@@ -114,7 +114,6 @@ export class XenstoreHandle extends XenstoreView implements Closable {
     const token = `${this.#nextToken++}`;
     this.client.watch(path, token);
     this.#callbacks.set(token, callback);
-    this.client.fireWatch(path, token);
     return {
       close: () => {
         if (this.#callbacks.delete(token) && !this.#closed) this.client.unwatch(path, token);

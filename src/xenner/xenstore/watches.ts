@@ -12,12 +12,6 @@ export interface Change {
   readonly paths: Changes;
 }
 
-/** `path` as the client wrote it. */
-export interface SavedWatch {
-  readonly path: string;
-  readonly token: string;
-}
-
 interface Watch {
   readonly path: StorePath;
   readonly token: string;
@@ -77,8 +71,9 @@ export class WatchList {
     }
   }
 
-  save(): SavedWatch[] {
-    return this.#watches.map(({ path, token, skip }) => ({ path: path.slice(skip), token }));
+  /** Path, as the client wrote it, and token of each. */
+  save(): [string, string][] {
+    return this.#watches.map(({ path, token, skip }) => [path.slice(skip), token]);
   }
 
   /** The node or its parent can be read, now or before the change: watch_permitted() of xenstored. */

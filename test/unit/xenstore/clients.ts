@@ -9,6 +9,8 @@ export interface Listener {
   readonly client: Client;
   /** `path token`, in order; taking them empties the list. */
   heard(): string[];
+  /** Its first event is taken. */
+  watch(path: string, token: string): void;
 }
 
 export function listen(store: Xenstore, domid: number): Listener {
@@ -17,7 +19,11 @@ export function listen(store: Xenstore, domid: number): Listener {
     event: (path, token) => events.push(`${path} ${token}`),
     queuedBytes: 0,
   });
-  return { client, heard: () => events.splice(0) };
+  const watch = (path: string, token: string) => {
+    client.watch(path, token);
+    events.pop();
+  };
+  return { client, heard: () => events.splice(0), watch };
 }
 
 /** The host, and guests 5 and 6 with homes as the toolstack makes them and a `data` node of their own. */

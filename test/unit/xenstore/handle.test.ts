@@ -71,8 +71,8 @@ describe('values', () => {
 
 describe('a transaction', () => {
   it('is done as a whole, and gives what its function gives', () => {
-    const { heard, client } = listen(store, 0);
-    client.watch('/a', 'w');
+    const { heard, watch } = listen(store, 0);
+    watch('/a', 'w');
     const result = handle.transaction((view) => {
       view.write('/a/b', 1);
       view.write('/a/b', 2);

@@ -126,8 +126,8 @@ describe('one transaction', () => {
   });
 
   it('tells each change once, at its end', () => {
-    client.watch('/a', 'w');
-    client.watch('/a/b', 'below');
+    host.watch('/a', 'w');
+    host.watch('/a/b', 'below');
     client.write('/a/b', bytes('1'), id);
     client.write('/a/b', bytes('2'), id);
     client.rm('/a', id);
@@ -138,7 +138,7 @@ describe('one transaction', () => {
   });
 
   it('tells nothing when it fails', () => {
-    client.watch('/a', 'w');
+    host.watch('/a', 'w');
     client.read('/tool', id);
     client.write('/a/b', bytes('1'), id);
     client.write('/tool', bytes('x'));
