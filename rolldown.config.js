@@ -1,14 +1,14 @@
 // The compiled program is a few files: starting Node.js with a hundred small modules takes longer than building a guest.
-export default {
+const common = {
   platform: 'node',
-  input: {
-    'cli/main': 'src/cli/main.ts',
-    index: 'src/index.ts',
-    kvm: 'src/kvm/api/index.ts',
-    worker: 'src/xenner/domain/worker.ts',
-  },
   // Loaded only by runs that log; it brings files of its own.
   external: ['pino'],
+};
+
+/** A library of ES modules. */
+const library = {
+  ...common,
+  input: { index: 'src/index.ts', kvm: 'src/kvm/api/index.ts' },
   output: {
     dir: 'dist',
     format: 'esm',
@@ -17,3 +17,17 @@ export default {
     sourcemap: true,
   },
 };
+
+/** One file of CommonJS, which Node.js loads without the machinery of ES modules. */
+function single(input, file) {
+  return { ...common, input, output: { file, format: 'cjs', codeSplitting: false, sourcemap: true } };
+}
+
+export default [
+  library,
+  single('src/cli/start.ts', 'dist/cli/main.js'),
+  single('src/xenner/domain/worker-start.ts', 'dist/worker.cjs'),
+  // What those two run: see src/base/program.ts.
+  single('src/cli/main.ts', 'dist/cli/program.js'),
+  single('src/xenner/domain/worker.ts', 'dist/worker-program.js'),
+];

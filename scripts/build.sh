@@ -79,13 +79,17 @@ make_addon() {
 }
 
 build_ts() {
-  part ts dist/cli/main.js "$(hash_of src tsconfig.json rolldown.config.js package-lock.json)" make_ts
+  part ts dist/cli/main.js "$(hash_of src tsconfig.json rolldown.config.js package-lock.json \
+    scripts/lib/compile-program.mjs -- "$(node --version)")" make_ts
 }
 
 # From nothing: what was made of a source that is gone must not stay.
 make_ts() {
   rm -rf dist
-  nice node_modules/.bin/tsc -p . && nice node_modules/.bin/rolldown -c --logLevel warn && chmod +x dist/cli/main.js
+  nice node_modules/.bin/tsc -p . && nice node_modules/.bin/rolldown -c --logLevel warn || return
+  echo '{ "type": "commonjs" }' >dist/cli/package.json
+  chmod +x dist/cli/main.js
+  node scripts/lib/compile-program.mjs dist/cli/program.js dist/worker-program.js
 }
 
 mkdir -p "$STAMPS" build/Release

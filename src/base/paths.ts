@@ -5,11 +5,11 @@ import { fileURLToPath } from 'node:url';
 
 let root: string | undefined;
 
-/** The package's folder: the nearest one above this file with a package.json. */
+/** The package's folder: the nearest one above this file that has a dist/. */
 function packageRoot(): string {
   if (root !== undefined) return root;
   let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, 'package.json')) && folder !== dirname(folder)) folder = dirname(folder);
+  while (!existsSync(join(folder, 'dist')) && folder !== dirname(folder)) folder = dirname(folder);
   root = folder;
   return root;
 }
@@ -19,7 +19,7 @@ export function builtFile(name: string): string {
   return join(process.env.XENNER_BUILT ?? join(packageRoot(), 'build/Release'), name);
 }
 
-/** A compiled entry point below dist/: `worker.js`. */
+/** A compiled entry point below dist/: `worker.cjs`. */
 export function compiledFile(name: string): string {
   return join(packageRoot(), 'dist', name);
 }

@@ -1,6 +1,4 @@
-#!/usr/bin/env node
-/** The `xenner` command. Each subcommand is loaded when it is used: most runs need one. */
-import './early.js';
+/** The `xenner` command's program. Each subcommand is set up when it is used: most runs need one. */
 import { Command, CommanderError } from 'commander';
 import { EXIT } from './exit-codes.js';
 
@@ -39,4 +37,4 @@ async function main(): Promise<void> {
   }
 }
 
-await main();
+void main();

@@ -6,25 +6,26 @@ import { Worker } from 'node:worker_threads';
 import { compiledFile } from '../../base/paths.js';
 import type { WorkerInput } from './messages.js';
 
-let early: Worker | undefined;
+/** The command's first file and its program have a copy of this module each: this is where both find it. */
+const shared = globalThis as { xennerEarlyThread?: Worker | undefined };
 
 /** The next domain takes it; unless there is one, it does not keep the process alive. */
 export function startThreadEarly(): void {
   const worker = start();
   const forget = () => {
-    if (early === worker) early = undefined;
+    if (shared.xennerEarlyThread === worker) shared.xennerEarlyThread = undefined;
   };
   // Whatever ails it, the domain's own thread will tell.
   worker.once('error', forget);
   worker.once('exit', forget);
   worker.unref();
-  early = worker;
+  shared.xennerEarlyThread = worker;
 }
 
 /** A thread that begins with `input`. */
 export function takeThread(input: WorkerInput): Worker {
-  const worker = early ?? start();
-  early = undefined;
+  const worker = shared.xennerEarlyThread ?? start();
+  shared.xennerEarlyThread = undefined;
   worker.removeAllListeners();
   worker.ref();
   worker.postMessage(input, input.debugPort === undefined ? [] : [input.debugPort]);
@@ -32,5 +33,5 @@ export function takeThread(input: WorkerInput): Worker {
 }
 
 function start(): Worker {
-  return new Worker(compiledFile('worker.js'));
+  return new Worker(compiledFile('worker.cjs'));
 }
