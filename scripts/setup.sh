@@ -12,9 +12,10 @@ RUN_PACKAGES=(
   libxen-dev liblzma-dev libzstd-dev libbz2-dev liblzo2-dev liblz4-dev zlib1g-dev
   cpio
 )
-# Tests: headers to compare with, compressors to make test kernels, programs that guests run, the linters.
+# Tests: headers to compare with, compressors to make test kernels, programs that guests run, the linters; disks.
 TEST_PACKAGES=(
   xz-utils bzip2 lz4 lzop zstd qemu-utils python3-minimal perl-base libc6-dev clang-format shellcheck procps gdb xenstore-utils
+  e2fsprogs xfsprogs fdisk gdisk lvm2
 )
 # Benchmarks: the peer.
 BENCH_PACKAGES=(qemu-system-x86)

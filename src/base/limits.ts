@@ -125,3 +125,35 @@ export const MAX_BACKING_CHAIN = 64;
 export const MAX_IMAGE_PARALLEL_IO = 16;
 /** Of PBKDF2 for one key slot of LUKS; cryptsetup measures 2 s, some millions. */
 export const MAX_LUKS_ITERATIONS = 50_000_000;
+
+/* Guest disks, as read for their kernel */
+/** Requests to one disk over its whole inspection: what bounds every walk that an image can lead us on. */
+export const MAX_GUEST_DISK_READS = 2_000_000;
+/** Pages of a disk that are kept; 64 KiB each. */
+export const MAX_GUEST_DISK_PAGES = 256;
+/** One piece of a disk or file that is looked at as a whole. */
+export const MAX_GUEST_DISK_READ_BYTES = 16 * MIB;
+/** Linux makes no more of one disk. */
+export const MAX_PARTITIONS = 256;
+export const MAX_GPT_ENTRIES_BYTES = 1 * MIB;
+export const MAX_LVM_METADATA_BYTES = 4 * MIB;
+export const MAX_LVM_SEGMENTS = 65_536;
+export const MAX_LOGICAL_VOLUMES = 256;
+export const MAX_GUEST_DIRECTORY_ENTRIES = 1_000_000;
+/** PATH_MAX of Linux, and its MAXSYMLINKS. */
+export const MAX_GUEST_PATH_BYTES = 4096;
+export const MAX_GUEST_SYMLINKS = 40;
+/** Blocks that a journal may put in the place of others. */
+export const MAX_JOURNAL_BLOCKS = 1_048_576;
+/** A boot loader's configuration file; pygrub reads no more either. */
+export const MAX_BOOT_CONFIG_BYTES = 1 * MIB;
+/** Configurations that include one another. */
+export const MAX_BOOT_CONFIG_DEPTH = 8;
+export const MAX_BOOT_ENTRIES = 512;
+/** Of GRUB's scripts: statements in one another and calls, commands that are run, and a word after its variables were put in. */
+export const MAX_BOOT_SCRIPT_DEPTH = 32;
+export const MAX_BOOT_SCRIPT_STEPS = 100_000;
+export const MAX_BOOT_SCRIPT_WORD_CHARS = 65_536;
+export const MAX_BOOT_SCRIPT_VARIABLES = 4096;
+/** All ramdisks of one entry together. */
+export const MAX_GUEST_RAMDISK_BYTES = 1024 * MIB;
