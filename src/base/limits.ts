@@ -125,6 +125,12 @@ export const MAX_BACKING_CHAIN = 64;
 export const MAX_IMAGE_PARALLEL_IO = 16;
 /** Of PBKDF2 for one key slot of LUKS; cryptsetup measures 2 s, some millions. */
 export const MAX_LUKS_ITERATIONS = 50_000_000;
+/** Of the LUKS header inside an image, with eight keys. */
+export const MAX_LUKS_AREA_BYTES = 64 * MIB;
+export const MAX_QCOW2_BITMAP_CLUSTERS = 1024 * 1024;
+/** Of an image whose refcounts are counted anew: 4 TiB in clusters of 64 KiB, and its tables with those of its snapshots. */
+export const MAX_QCOW2_REBUILD_CLUSTERS = 64 * 1024 * 1024;
+export const MAX_QCOW2_REBUILD_TABLES = 1024 * 1024;
 
 /* Guest disks, as read for their kernel */
 /** Requests to one disk over its whole inspection: what bounds every walk that an image can lead us on. */

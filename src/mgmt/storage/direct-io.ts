@@ -32,8 +32,10 @@ export class DirectIo implements HostIo {
   readonly #io: HostIo;
   readonly #align: number;
   readonly #idle: Uint8Array[] = [];
-  /** Two writes of parts of one block must not both read it first. */
+  /** Nobody may write a block between the reading and the writing of who writes a part of it. */
   readonly #parts = new Serial();
+  readonly #whole = new Set<Promise<void>>();
+  #partsWaiting = 0;
 
   constructor(io: HostIo, align: number) {
     this.#io = io;
@@ -59,22 +61,46 @@ export class DirectIo implements HostIo {
   }
 
   async write(offset: number, from: readonly Uint8Array[]): Promise<void> {
-    const aligned = this.#isAligned(offset, from);
-    if (aligned) {
+    if (offset % this.#align !== 0 || totalBytes(from) % this.#align !== 0)
+      return this.#writeParts(offset, from);
+    while (this.#partsWaiting > 0) await this.#parts.run(async () => undefined);
+    const writing = this.#writeWhole(offset, from);
+    this.#whole.add(writing);
+    try {
+      await writing;
+    } finally {
+      this.#whole.delete(writing);
+    }
+  }
+
+  async #writeParts(offset: number, from: readonly Uint8Array[]): Promise<void> {
+    this.#partsWaiting++;
+    try {
+      await this.#parts.run(async () => {
+        await Promise.allSettled(this.#whole);
+        await this.#bounce(offset, from);
+      });
+    } finally {
+      this.#partsWaiting--;
+    }
+  }
+
+  async #writeWhole(offset: number, from: readonly Uint8Array[]): Promise<void> {
+    if (this.#isAligned(offset, from)) {
       try {
-        await this.#io.write(offset, from);
-        return;
+        return await this.#io.write(offset, from);
       } catch (error) {
         if (!isMisaligned(error)) throw error;
       }
     }
+    await this.#bounce(offset, from);
+  }
+
+  async #bounce(offset: number, from: readonly Uint8Array[]): Promise<void> {
     const wanted = totalBytes(from);
     for (let done = 0; done < wanted; ) {
       const length = this.#fits(offset + done, wanted - done);
-      const at = offset + done;
-      const part = slice(from, done, length);
-      if (at % this.#align === 0 && length % this.#align === 0) await this.#writePart(at, part);
-      else await this.#parts.run(() => this.#writePart(at, part));
+      await this.#writePart(offset + done, slice(from, done, length));
       done += length;
     }
   }

@@ -12,6 +12,6 @@ export function unsupported(path: string, what: string): XennerError {
 }
 
 /** Refused for what was asked, as a system call does. */
-export function refused(code: 'EINVAL' | 'EROFS' | 'EBADF' | 'EPERM' | 'EIO', what: string): Error {
+export function refused(code: 'EINVAL' | 'EROFS' | 'EBADF' | 'EPERM' | 'EIO' | 'EFBIG', what: string): Error {
   return Object.assign(new Error(`${code}: ${what}`), { code });
 }

@@ -2,6 +2,9 @@
 import { refused } from './image-errors.js';
 import { totalBytes } from './io-vector.js';
 
+/** What an image above another may ask for, even where a guest is told of larger sectors. */
+const SECTOR_BYTES = 512;
+
 export class Requests {
   readonly #running = new Set<Promise<unknown>>();
   #closing: Promise<void> | undefined;
@@ -11,7 +14,6 @@ export class Requests {
       readonly path: string;
       readonly readOnly: boolean;
       readonly sizeBytes: number;
-      readonly sectorBytes: number;
     },
   ) {}
 
@@ -29,8 +31,8 @@ export class Requests {
 
   /** @throws EINVAL */
   checkRange(offset: number, length: number): void {
-    const { path, sizeBytes, sectorBytes } = this.image;
-    const whole = offset % sectorBytes === 0 && length % sectorBytes === 0;
+    const { path, sizeBytes } = this.image;
+    const whole = offset % SECTOR_BYTES === 0 && length % SECTOR_BYTES === 0;
     if (whole && offset >= 0 && length >= 0 && offset + length <= sizeBytes) return;
     throw refused('EINVAL', `${length} bytes at ${offset} are no sectors of ${path}`);
   }

@@ -77,6 +77,7 @@ export async function identityOf(path: string): Promise<string> {
 
 export class StorageFile implements ByteStore {
   #fd: number;
+  #syncFailure: unknown;
 
   private constructor(
     readonly path: string,
@@ -140,8 +141,17 @@ export class StorageFile implements ByteStore {
     if (end > this.size) this.size = end;
   }
 
-  sync(): Promise<void> {
-    return this.readOnly ? Promise.resolve() : syncData(this.#open());
+  /** Once it has failed, the kernel may have dropped what it could not write, and say that all is well the next time. */
+  async sync(): Promise<void> {
+    const fd = this.#open();
+    if (this.#syncFailure !== undefined) throw this.#syncFailure;
+    if (this.readOnly) return;
+    try {
+      await syncData(fd);
+    } catch (error) {
+      this.#syncFailure = error;
+      throw error;
+    }
   }
 
   async truncate(sizeBytes: number): Promise<void> {

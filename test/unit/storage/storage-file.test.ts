@@ -133,7 +133,7 @@ describe('what is no file, is gone or is closed', () => {
     await store.close();
     await expect(store.read(0, [new Uint8Array(1)])).rejects.toThrow(code('EBADF'));
     await expect(store.write(0, [new Uint8Array(1)])).rejects.toThrow(code('EBADF'));
-    expect(() => store.sync()).toThrow(code('EBADF'));
+    await expect(store.sync()).rejects.toThrow(code('EBADF'));
   });
 
   it('reads zeros of a file that somebody truncated', async () => {

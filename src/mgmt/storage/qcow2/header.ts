@@ -1,11 +1,12 @@
 /** The first cluster of an image: parsed, checked, and what follows from it. */
 import {
+  MAX_LUKS_AREA_BYTES,
   MAX_QCOW2_L1_BYTES,
   MAX_QCOW2_REFCOUNT_TABLE_BYTES,
   MAX_QCOW2_SNAPSHOTS,
 } from '../../../base/limits.js';
 import { damaged, unsupported } from '../image-errors.js';
-import { roundDown, u64At, viewOf } from './bytes.js';
+import { roundDown, roundUp, u64At, viewOf } from './bytes.js';
 import { type Extensions, parseExtensions } from './extensions.js';
 import {
   AUTOCLEAR,
@@ -193,13 +194,12 @@ function checkTables(path: string, header: Header, fileBytes: number): void {
     bytes: header.refcountTableClusters * header.clusterBytes,
     maxBytes: Math.max(MAX_QCOW2_REFCOUNT_TABLE_BYTES, header.clusterBytes),
   };
-  checkTable(
-    path,
-    'refcount table',
-    refcounts,
-    header,
-    Math.ceil(fileBytes / header.clusterBytes) * header.clusterBytes,
-  );
+  checkTable(path, 'refcount table', refcounts, header, roundUp(fileBytes, header.clusterBytes));
+  const { encryption } = header.extensions;
+  if (encryption) {
+    const luks = { offset: encryption.offset, bytes: encryption.length, maxBytes: MAX_LUKS_AREA_BYTES };
+    checkTable(path, 'LUKS header', luks, header, roundUp(fileBytes, header.clusterBytes));
+  }
   if (header.refcountTableClusters === 0) throw damaged(path, 'there is no refcount table');
   if (header.snapshotCount > MAX_QCOW2_SNAPSHOTS)
     throw damaged(path, `${header.snapshotCount} snapshots are too many`);

@@ -5,8 +5,9 @@ import { sectorBytesOf } from '../raw-image.js';
 import { Requests } from '../requests.js';
 import type { ByteStore } from '../storage-file.js';
 import type { Header } from './header.js';
-import { Reader, type Sources } from './reader.js';
+import { closeSources, Reader, type Sources } from './reader.js';
 import type { Snapshot } from './snapshots.js';
+import type { OpenedWriting, Writing } from './writing.js';
 
 export class Qcow2Image implements BlockImage {
   readonly path: string;
@@ -15,21 +16,27 @@ export class Qcow2Image implements BlockImage {
   readonly sectorBytes: number;
   readonly #reader: Reader;
   readonly #requests: Requests;
+  readonly #writing: Writing | undefined;
 
-  /** @param sizeBytes of the disk, or of the snapshot that is shown */
+  /**
+   * @param sizeBytes of the disk, or of the snapshot that is shown
+   * @param openedWriting absent: only for reading
+   */
   constructor(
     private readonly file: ByteStore,
     readonly header: Header,
     readonly snapshots: readonly Snapshot[],
     readonly sizeBytes: number,
     private readonly sources: Sources,
+    openedWriting: OpenedWriting | undefined,
   ) {
     this.path = file.path;
-    this.readOnly = true;
-    this.canDiscard = false;
+    this.readOnly = openedWriting === undefined;
+    this.canDiscard = !this.readOnly;
     this.sectorBytes = sectorBytesOf(file, sizeBytes);
     this.#reader = new Reader(sources);
     this.#requests = new Requests(this);
+    this.#writing = openedWriting?.(() => this.#requests.drained());
   }
 
   read(offset: number, into: readonly Uint8Array[]): Promise<void> {
@@ -39,28 +46,59 @@ export class Qcow2Image implements BlockImage {
     });
   }
 
-  write(): Promise<void> {
-    return Promise.reject(refused('EROFS', `${this.path} is open for reading only`));
+  write(offset: number, from: readonly Uint8Array[]): Promise<void> {
+    return this.#change(async ({ writer }) => {
+      this.#requests.checkBuffers(offset, from);
+      await writer.write(offset, from);
+    });
   }
 
   flush(): Promise<void> {
-    return this.#requests.run(async () => undefined);
+    return this.#requests.run(async () => this.#writing?.commit.run());
   }
 
-  discard(): Promise<void> {
-    return this.write();
+  discard(offset: number, length: number): Promise<void> {
+    return this.#change(async ({ zeroes }) => {
+      this.#requests.checkRange(offset, length);
+      await zeroes.discard(offset, length);
+    });
   }
 
-  writeZeroes(): Promise<void> {
-    return this.write();
+  writeZeroes(offset: number, length: number, options: { readonly mayUnmap?: boolean } = {}): Promise<void> {
+    return this.#change(async ({ zeroes }) => {
+      this.#requests.checkRange(offset, length);
+      await zeroes.zero(offset, length, options.mayUnmap ?? false);
+    });
   }
 
   close(): Promise<void> {
     return this.#requests.close(async () => {
-      const { backing, data } = this.sources;
-      await backing?.close();
-      if (data !== this.file) await data.close();
-      await this.file.close();
+      try {
+        await this.#settle();
+      } finally {
+        await closeSources(this.file, this.sources);
+        await this.file.close();
+      }
     });
+  }
+
+  #change(change: (writing: Writing) => Promise<void>): Promise<void> {
+    return this.#requests.run(async () => {
+      const writing = this.#writing;
+      if (writing === undefined) throw refused('EROFS', `${this.path} is open for reading only`);
+      await writing.begin();
+      await change(writing);
+      if (this.file.cache === 'writethrough') await writing.commit.run();
+    });
+  }
+
+  /** What is given up by one commit is free with the next. */
+  async #settle(): Promise<void> {
+    const commit = this.#writing?.commit;
+    if (!commit) return;
+    do {
+      await commit.run();
+      await commit.freed();
+    } while (commit.hasChanges);
   }
 }

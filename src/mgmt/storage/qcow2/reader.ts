@@ -18,6 +18,15 @@ export interface Sources {
   readonly backing?: BlockImage | undefined;
 }
 
+/** Everything but the image's own file, which is its opener's until it is open. */
+export async function closeSources(
+  file: ByteStore,
+  sources: Pick<Sources, 'backing' | 'data'>,
+): Promise<void> {
+  await sources.backing?.close();
+  if (sources.data !== file) await sources.data.close();
+}
+
 export class Reader {
   constructor(private readonly sources: Sources) {}
 
@@ -37,8 +46,19 @@ export class Reader {
     });
   }
 
+  async readPart(offset: number, into: Uint8Array): Promise<void> {
+    if (into.length > 0) await this.read(offset, [into]);
+  }
+
+  /** Whether a range is zeros without anybody having to look at data. */
+  async isZero(offset: number, length: number): Promise<boolean> {
+    const backed = offset < (this.sources.backing?.sizeBytes ?? 0);
+    const extents = await this.sources.map.extents(offset, length);
+    return extents.every(({ kind }) => kind === 'zero' || (kind === 'hole' && !backed));
+  }
+
   /** What a disk has where the image itself has nothing. */
-  async readBacking(offset: number, into: readonly Uint8Array[]): Promise<void> {
+  async #readBacking(offset: number, into: readonly Uint8Array[]): Promise<void> {
     const { backing } = this.sources;
     const length = totalBytes(into);
     const covered = Math.max(0, Math.min(length, (backing?.sizeBytes ?? 0) - offset));
@@ -53,7 +73,7 @@ export class Reader {
         fillZero(into);
         break;
       case 'hole':
-        await this.readBacking(at, into);
+        await this.#readBacking(at, into);
         break;
       case 'compressed': {
         const cluster = await compressed.read(extent.host, extent.compressedBytes);
