@@ -60,7 +60,7 @@ describe.skipIf(missingQemu)(`our own images (skipped: ${missingQemu})`, () => {
     ['subclusters', { extendedL2: true }],
     ['small subclusters', { extendedL2: true, clusterBytes: 16384 }],
     ['preallocated', { preallocation: 'metadata' }],
-    ['preallocated, 512 bytes', { preallocation: 'metadata', clusterBytes: 512 }],
+    ['preallocated in 512 bytes', { preallocation: 'metadata', clusterBytes: 512 }],
     ['preallocated subclusters', { preallocation: 'metadata', extendedL2: true }],
   ];
   it.each(rows)('%s', async (name, options) => {
