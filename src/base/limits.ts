@@ -163,3 +163,19 @@ export const MAX_BOOT_SCRIPT_WORD_CHARS = 65_536;
 export const MAX_BOOT_SCRIPT_VARIABLES = 4096;
 /** All ramdisks of one entry together. */
 export const MAX_GUEST_RAMDISK_BYTES = 1024 * MIB;
+
+/* Domain configurations */
+/** The largest are XenServer's: some 100 KiB. */
+export const MAX_CONFIG_BYTES = 4 * MIB;
+/** Brackets, blocks, calls and elements inside each other. */
+export const MAX_CONFIG_NESTING = 64;
+/** Statements and expressions that an xm file's program may take. */
+export const MAX_CONFIG_STEPS = 100_000;
+/** Members of one list, and characters of one string, that it may make. */
+export const MAX_CONFIG_LIST = 4096;
+export const MAX_CONFIG_TEXT = 65_536;
+export const MAX_XML_ELEMENTS = 200_000;
+/** Told about one file; further ones are counted. */
+export const MAX_CONFIG_NOTES = 200;
+export const MAX_DOMAIN_DISKS = 64;
+export const MAX_DOMAIN_NICS = 32;

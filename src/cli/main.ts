@@ -6,6 +6,7 @@ const SUBCOMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./run.js')).runCommand(),
   restore: async () => (await import('./restore.js')).restoreCommand(),
   inspect: async () => (await import('./inspect.js')).inspectCommand(),
+  config: async () => (await import('./config.js')).configCommand(),
   host: async () => (await import('./host.js')).hostCommand(),
 };
 
