@@ -1,5 +1,6 @@
-// Lets xl read configurations (`xl create --dryrun`) where there is no Xen: put in front of its libraries by LD_PRELOAD, it
-// answers what xl asks of a hypervisor before it comes to the file. No other command of xl's works with it.
+// Lets xl read configurations (`xl create --dryrun`) where there is no Xen: put in front of its libraries by
+// LD_PRELOAD, it answers what xl asks of a hypervisor before it comes to the file. No other command of xl's
+// works with it.
 #include <libxl.h>
 
 // Never looked into: what would do so is answered here.
