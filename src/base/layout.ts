@@ -1,7 +1,7 @@
 /**
  * C structures of the x86-64 ABI over buffer-layout, which alone has no exact 64-bit integer, inserts no padding and
  * checks no size. Here 64-bit fields are bigint, padding is written out and checked against C's alignment rules when a
- * structure is defined, and the size is declared and checked as well.
+ * structure is first used, and the size is declared and checked as well.
  *
  * For memory shared with a guest, decode a private copy: fields are read one by one and the guest may write meanwhile.
  */
@@ -16,7 +16,7 @@ export interface Field<T> {
   readonly codec: Codec<T>;
   /** Member layout of a structure or union, element layout of an array. */
   readonly members?: Readonly<Record<string, Member>>;
-  readonly element?: Field<unknown>;
+  readonly element?: Field<unknown> | undefined;
 }
 
 export interface Member {
@@ -48,6 +48,40 @@ export type Encodable<T> = T extends bigint | number | string | Uint8Array
   : T extends readonly (infer E)[]
     ? readonly Encodable<E>[]
     : { readonly [K in keyof T]?: Encodable<T[K]> };
+
+/** All of a field but its size, worked out when it is first used: there are hundreds of layouts, and a run uses few. */
+abstract class LazyField<T> {
+  #made: Field<T> | undefined;
+
+  constructor(private readonly make: () => Field<T>) {}
+
+  protected get shape(): Field<T> {
+    this.#made ??= this.make();
+    return this.#made;
+  }
+
+  get align(): number {
+    return this.shape.align;
+  }
+
+  get codec(): Codec<T> {
+    return this.shape.codec;
+  }
+
+  get members(): Readonly<Record<string, Member>> {
+    return this.shape.members ?? {};
+  }
+
+  get element(): Field<unknown> | undefined {
+    return this.shape.element;
+  }
+}
+
+class UnnamedField<T> extends LazyField<T> implements Field<T> {
+  get size(): number {
+    return this.shape.size;
+  }
+}
 
 class U64 extends bl.Layout<bigint> {
   override decode(b: Buffer, offset = 0): bigint {
@@ -156,8 +190,10 @@ export function pad(size: number): Padding {
 }
 
 export function array<T>(element: Field<T>, count: number): Field<T[]> {
-  const codec = new FixedArray(element.codec as bl.Layout<T>, count);
-  return { size: element.size * count, align: element.align, codec, element };
+  return new UnnamedField(() => {
+    const codec = new FixedArray(element.codec as bl.Layout<T>, count);
+    return { size: element.size * count, align: element.align, codec, element };
+  });
 }
 
 function alignUp(value: number, align: number): number {
@@ -196,11 +232,15 @@ function structure<F extends Fields>(fields: F): bl.Structure<Value<F>> {
 
 /** An unnamed structure inside another one. */
 export function group<F extends Fields>(fields: F): Field<Value<F>> {
-  return { ...place(fields, false), codec: structure(fields) };
+  return new UnnamedField(() => ({ ...place(fields, false), codec: structure(fields) }));
 }
 
 /** A union whose members are all plain data. */
 export function union<F extends Fields>(fields: F): Field<Value<F>> {
+  return new UnnamedField(() => overlay(fields));
+}
+
+function overlay<F extends Fields>(fields: F): Field<Value<F>> {
   const all = Object.values(fields);
   const align = Math.max(...all.map((field) => field.align));
   const size = alignUp(Math.max(...all.map((field) => field.size)), align);
@@ -214,10 +254,7 @@ export function union<F extends Fields>(fields: F): Field<Value<F>> {
 }
 
 /** A named C type of a public header. */
-export class CStruct<T extends object> implements Field<T> {
-  readonly align: number;
-  readonly members: Readonly<Record<string, Member>>;
-
+export class CStruct<T extends object> extends LazyField<T> implements Field<T> {
   /**
    * @param ctype as C spells it, e.g. `struct mmu_update`
    * @param header below include/xen, e.g. `xen.h`
@@ -227,12 +264,13 @@ export class CStruct<T extends object> implements Field<T> {
     readonly ctype: string,
     readonly header: string,
     readonly size: number,
-    placed: { size: number; align: number; members: Record<string, Member> },
-    readonly codec: Codec<T>,
+    shape: () => Field<T>,
   ) {
-    if (placed.size !== size) throw new TypeError(`${ctype}: members make ${placed.size} bytes, not ${size}`);
-    this.align = placed.align;
-    this.members = placed.members;
+    super(() => {
+      const made = shape();
+      if (made.size !== size) throw new TypeError(`${ctype}: members make ${made.size} bytes, not ${size}`);
+      return made;
+    });
   }
 
   /** @throws RangeError when the structure does not fit into what follows `offset`. */
@@ -267,7 +305,10 @@ export function cstruct<F extends Fields>(
   fields: F,
   options: { packed?: boolean } = {},
 ): CStruct<Value<F>> {
-  return new CStruct(ctype, header, size, place(fields, options.packed ?? false), structure(fields));
+  return new CStruct(ctype, header, size, () => ({
+    ...place(fields, options.packed ?? false),
+    codec: structure(fields),
+  }));
 }
 
 /** A named C union; see union(). */
@@ -277,8 +318,7 @@ export function cunion<F extends Fields>(
   size: number,
   fields: F,
 ): CStruct<Value<F>> {
-  const body = union(fields);
-  return new CStruct(ctype, header, size, { ...body, members: { ...body.members } }, body.codec);
+  return new CStruct(ctype, header, size, () => overlay(fields));
 }
 
 function locate(root: Field<unknown>, path: string): Member {

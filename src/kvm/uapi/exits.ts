@@ -56,9 +56,15 @@ export interface ExitLayout<F> {
 /** One member of the union: named by C as `kvm_run.member`. */
 function exit<F extends Record<string, Field<unknown>>>(number: number, member: string, fields: F) {
   const body = group(fields);
-  const placed = { size: body.size, align: body.align, members: body.members ?? {} };
-  const layout = new CStruct(`kvm_run.${member}`, 'linux/kvm.h', body.size, placed, body.codec);
-  return { number, member, fields: layout as CStruct<Decoded<typeof body>> } as const;
+  let layout: CStruct<Decoded<typeof body>> | undefined;
+  return {
+    number,
+    member,
+    get fields() {
+      layout ??= new CStruct(`kvm_run.${member}`, 'linux/kvm.h', body.size, () => body);
+      return layout;
+    },
+  } as const;
 }
 
 function bare(number: number): ExitLayout<Record<never, never>> {

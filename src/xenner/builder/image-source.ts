@@ -1,5 +1,5 @@
 /** Where the bytes of an image come from: a file, read straight into its destination, or memory. */
-import { closeSync, fstatSync, openSync } from 'node:fs';
+import { type BigIntStats, closeSync, fstatSync, openSync } from 'node:fs';
 import { XennerError } from '../../base/errors.js';
 import { readFully } from '../../base/files.js';
 
@@ -56,6 +56,10 @@ export class FileSource implements ImageSource {
     checkRange(this, offset, into.length);
     if (!readFully(this.fd, into, offset))
       throw new XennerError('EIMAGE_DAMAGED', 'the image was truncated while it was read');
+  }
+
+  stat(): BigIntStats {
+    return fstatSync(this.fd, { bigint: true });
   }
 
   close(): void {

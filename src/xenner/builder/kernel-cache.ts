@@ -1,9 +1,8 @@
 /**
- * Unpacked kernels by the SHA-256 of the file they came from, so that only the first start of a kernel pays for its
- * decompression. A cache is never a reason to fail: what cannot be read or trusted is rebuilt, what cannot be written is
- * done without.
+ * Unpacked kernels, so that only the first start of a kernel file pays for its decompression. A file is known by what is
+ * cheap to ask: reading 12 MiB to hash them may take longer than the rest of a start. A cache is never a reason to fail:
+ * what cannot be read or trusted is rebuilt, what cannot be written is done without.
  */
-import { createHash, randomBytes } from 'node:crypto';
 import {
   closeSync,
   constants,
@@ -20,20 +19,31 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { randomBytes } from '../../base/crypto.js';
 import { writeFully } from '../../base/files.js';
-import { bytes, cstring, cstruct, u64 } from '../../base/layout.js';
+import { bytes, cstring, cstruct, pad, s64, u32, u64 } from '../../base/layout.js';
 import { MAX_CACHED_KERNELS, MAX_KERNEL_CACHE_BYTES, MAX_KERNEL_ELF_BYTES } from '../../base/limits.js';
-import { FileSource, type ImageSource, readBytes } from './image-source.js';
+import { sumOfPages } from '../../kvm/guest-memory.js';
+import { BufferSource, FileSource, type ImageSource, readBytes } from './image-source.js';
 
 /** Follows the ELF image in every entry: an entry without it was cut off. */
-const trailer = cstruct('struct kernel_cache_trailer', 'kernel-cache.ts', 88, {
+const trailer = cstruct('struct kernel_cache_trailer', 'kernel-cache.ts', 64, {
   magic: cstring(16),
   elfBytes: u64,
   key: bytes(32),
-  /** SHA-256 of the image's first and last SAMPLE_BYTES: all of it would cost more than the cache saves. */
-  sample: bytes(32),
+  sample: u32,
+  pad: pad(4),
 });
-const MAGIC = 'xenner-kernel-1';
+const MAGIC = 'xenner-kernel-2';
+/** An entry's name. Nobody can choose a file's ctime, and whatever is written to a file changes it. */
+const cacheKey = cstruct('struct kernel_cache_key', 'kernel-cache.ts', 32, {
+  bytes: u64,
+  mtimeNs: s64,
+  ctimeNs: s64,
+  sample: u32,
+  pad: pad(4),
+});
+const PAGE = 4096;
 const SAMPLE_BYTES = 65_536;
 const ENTRY = /^[0-9a-f]{64}$/;
 const TEMPORARY = /^\.new-/;
@@ -52,8 +62,10 @@ export function kernelCacheDirectory(env: NodeJS.ProcessEnv = process.env): stri
 }
 
 /** The key of an input file. */
-export function kernelCacheKey(input: Uint8Array): string {
-  return createHash('sha256').update(input).digest('hex');
+export function kernelCacheKey(input: FileSource): string {
+  const { mtimeNs, ctimeNs } = input.stat();
+  const key = { bytes: BigInt(input.size), mtimeNs, ctimeNs, sample: sampleOf(input) };
+  return cacheKey.create(key).toString('hex');
 }
 
 export class KernelCache {
@@ -126,22 +138,22 @@ function check(fd: number, key: string): ImageSource | undefined {
   if (end.magic !== MAGIC || end.elfBytes !== BigInt(elfBytes)) return undefined;
   if (Buffer.from(end.key).toString('hex') !== key) return undefined;
   const image = new FileSource(fd, elfBytes);
-  const length = Math.min(elfBytes, SAMPLE_BYTES);
-  const sample = sampleOf(readBytes(image, 0, length), readBytes(image, elfBytes - length, length));
-  return sample.equals(end.sample) ? image : undefined;
+  return sampleOf(image) === end.sample ? image : undefined;
 }
 
-function sampleOf(head: Uint8Array, tail: Uint8Array): Buffer {
-  return createHash('sha256').update(head).update(tail).digest();
+/** A sum over the first and the last SAMPLE_BYTES, in whole pages: over all it would cost more than the cache saves. */
+function sampleOf(image: ImageSource): number {
+  const length = Math.min(Math.floor(image.size / PAGE) * PAGE, SAMPLE_BYTES);
+  const ends = [readBytes(image, 0, length), readBytes(image, image.size - length, length)];
+  return sumOfPages(Buffer.concat(ends));
 }
 
 function write(path: string, elf: Uint8Array, key: string): void {
-  const length = Math.min(elf.length, SAMPLE_BYTES);
   const end = trailer.create({
     magic: MAGIC,
     elfBytes: BigInt(elf.length),
     key: Buffer.from(key, 'hex'),
-    sample: sampleOf(elf.subarray(0, length), elf.subarray(elf.length - length)),
+    sample: sampleOf(new BufferSource(elf)),
   });
   const fd = openSync(path, 'wx', 0o600);
   try {

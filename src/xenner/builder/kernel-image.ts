@@ -40,11 +40,10 @@ function unpacked(path: string, decompress: Decompress, cache: KernelCache | und
     // A plain ELF file is read in place, straight into guest memory.
     keep = isElf(readBytes(file, 0, Math.min(4, file.size)));
     if (keep) return file;
-    const data = readBytes(file, 0, file.size);
-    const key = cache && kernelCacheKey(data);
+    const key = cache && kernelCacheKey(file);
     const cached = key && cache.find(key);
     if (cached) return cached;
-    const { elf } = unpackKernel(data, decompress);
+    const { elf } = unpackKernel(readBytes(file, 0, file.size), decompress);
     if (key) cache.store(key, elf);
     return new BufferSource(elf);
   } finally {

@@ -5,7 +5,7 @@ import type { Worker } from 'node:worker_threads';
 import { XennerError } from '../../base/errors.js';
 import { createNotifier, kick, type Notifier } from '../../kvm/index.js';
 import { EventInbox } from '../event-inbox.js';
-import { GdbServer } from '../gdb/server.js';
+import type { GdbServer } from '../gdb/server.js';
 import type { SavedMachine } from '../save/save-file.js';
 import { Backends } from './backends.js';
 import { type CompleteConfig, completeConfig, type DomainConfig } from './config.js';
@@ -94,6 +94,8 @@ export class Domain extends EventEmitter<DomainEvents> {
   async listen(): Promise<void> {
     const { gdb, vcpus } = this.config;
     if (gdb === undefined) return;
+    // With node:net, only for runs that want it.
+    const { GdbServer } = await import('../gdb/server.js');
     this.#gdb = await GdbServer.listen(gdb.port, vcpus, () => void this.destroy());
   }
 

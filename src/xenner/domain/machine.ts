@@ -1,6 +1,6 @@
 /** A domain on its vCPU thread: builds it and holds its hypervisor state. */
-import { randomBytes } from 'node:crypto';
 import type { MessagePort } from 'node:worker_threads';
+import { randomBytes } from '../../base/crypto.js';
 import { XennerError } from '../../base/errors.js';
 import { createLogger, type Logger } from '../../base/log.js';
 import {

@@ -1,7 +1,7 @@
 /** What a domain was made from, in a save file: what goes on being so, and what a reboot needs. */
-import { createHash } from 'node:crypto';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { newSha256 } from '../../base/crypto.js';
 import { XennerError } from '../../base/errors.js';
 import {
   MAX_CMDLINE_BYTES,
@@ -31,7 +31,7 @@ export interface SavedConfig {
 }
 
 function hashOf(path: string): string {
-  const hash = createHash('sha256');
+  const hash = newSha256();
   try {
     const fd = openSync(path, 'r');
     try {

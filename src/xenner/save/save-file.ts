@@ -11,7 +11,7 @@
  * has a sum of state and sums, and one of itself, so that restoring need not read the memory; `verifyMemory` does.
  * Little-endian. The state is what src/xenner/save/machine.ts writes and reads.
  */
-import { createHash } from 'node:crypto';
+import { newSha256 } from '../../base/crypto.js';
 import { array, bytes, cstruct, pad, u8, u32, u64 } from '../../base/layout.js';
 import type { Json } from './saved.js';
 
@@ -74,7 +74,7 @@ export function layoutSave(stateBytes: number, memoryBytes: number): SaveLayout 
 }
 
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
-  const hash = createHash('sha256');
+  const hash = newSha256();
   for (const part of parts) hash.update(part);
   return hash.digest();
 }

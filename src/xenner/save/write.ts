@@ -1,5 +1,4 @@
 /** Writing a save file: all of it, or none. */
-import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   fsyncSync,
@@ -11,6 +10,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
+import { randomBytes } from '../../base/crypto.js';
 import { XennerError } from '../../base/errors.js';
 import { writeFully } from '../../base/files.js';
 import { type GuestMemory, gpa } from '../../kvm/index.js';

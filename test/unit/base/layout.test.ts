@@ -52,7 +52,7 @@ describe('definitions', () => {
     },
     { why: 'padding in a group', define: () => group({ a: u16, b: u32 }), error: 'b at 2 needs pad(2)' },
   ])('refuse $why', ({ define, error }) => {
-    expect(define).toThrow(error);
+    expect(() => define().align).toThrow(error);
   });
 
   it('may be packed', () => {

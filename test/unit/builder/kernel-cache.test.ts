@@ -1,11 +1,14 @@
 /** The cache of unpacked kernels: hits, damage, limits, and that it never fails anyone. */
 import {
   chmodSync,
+  copyFileSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -15,8 +18,9 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readBytes } from '../../../src/xenner/builder/image-source.js';
+import { openFile, readBytes } from '../../../src/xenner/builder/image-source.js';
 import {
   KernelCache,
   kernelCacheDirectory,
@@ -34,7 +38,7 @@ import {
 } from './images.js';
 
 const elf = Buffer.concat([makeKernel(), Buffer.alloc(200_000, 'tail')]);
-const key = kernelCacheKey(Buffer.from('some vmlinuz'));
+const key = keyOf(0);
 let root: string;
 let directory: string;
 
@@ -50,8 +54,6 @@ function found(cache: KernelCache, name = key): Buffer | undefined {
   source?.close();
   return bytes;
 }
-
-const keyOf = (n: number): string => kernelCacheKey(Buffer.from(`kernel ${n}`));
 
 describe('the cache', () => {
   it('gives back what was stored, and nothing else', () => {
@@ -141,6 +143,42 @@ describe('the cache', () => {
   });
 });
 
+describe('the key of a kernel file', () => {
+  const keyOfFile = (path: string) => {
+    const file = openFile(path, 'kernel', 2 ** 20);
+    const key = kernelCacheKey(file);
+    file.close();
+    return key;
+  };
+
+  it('stays the same, under another name too', () => {
+    const [path, renamed] = [join(root, 'vmlinuz'), join(root, 'other')];
+    writeFileSync(path, elf);
+    const first = keyOfFile(path);
+    expect(first).toMatch(/^[0-9a-f]{64}$/);
+    expect(keyOfFile(path)).toBe(first);
+    linkSync(path, renamed);
+    expect(keyOfFile(renamed)).toBe(keyOfFile(path));
+  });
+
+  it.each<[string, (path: string) => void]>([
+    ['was written to, in its middle, and its time put back', (path) => poke(path, elf.length / 2)],
+    ['is a copy', (path) => renameSync(copied(path), path)],
+    ['got longer', (path) => writeFileSync(path, 'x', { flag: 'a' })],
+    ['begins differently', (path) => poke(path, 10)],
+  ])('is another one when it %s', async (_, change) => {
+    const path = join(root, 'vmlinuz');
+    writeFileSync(path, elf);
+    utimesSync(path, 1000, 1000);
+    const before = keyOfFile(path);
+    // Longer than the kernel's clock for files stands still.
+    await setTimeout(20);
+    change(path);
+    utimesSync(path, 1000, 1000);
+    expect(keyOfFile(path)).not.toBe(before);
+  });
+});
+
 describe('opening a kernel', () => {
   const maybe = it.skipIf(noAddon !== undefined);
   maybe(`unpacks it once${noAddon ? ` (skipped: ${noAddon})` : ''}`, () => {
@@ -190,6 +228,16 @@ describe('opening a kernel', () => {
     expect(errorOf(() => openKernel(path, neverDecompress))).toMatchObject({ code: 'EKERNEL_NOT_PV' });
   });
 });
+
+/** Names of entries. */
+function keyOf(n: number): string {
+  return Buffer.alloc(32, n + 1).toString('hex');
+}
+
+function copied(path: string): string {
+  copyFileSync(path, `${path}.copy`);
+  return `${path}.copy`;
+}
 
 function poke(path: string, at: number): void {
   const bytes = readFileSync(path);
