@@ -3,6 +3,8 @@
  * the file before an L2 table in memory names them.
  */
 
+import { MAX_IMAGE_PARALLEL_IO } from '../../../base/limits.js';
+import { inParallel } from '../in-parallel.js';
 import { gather, slice, totalBytes } from '../io-vector.js';
 import type { RangeLocks } from '../range-locks.js';
 import type { ByteStore } from '../storage-file.js';
@@ -52,9 +54,9 @@ export class Writer {
   async write(offset: number, from: readonly Uint8Array[]): Promise<void> {
     await this.throttle();
     const spans = this.spans(offset, totalBytes(from));
-    await Promise.all(
-      spans.map((span) => this.#writeSpan(span.at, slice(from, span.at - offset, span.length))),
-    );
+    await inParallel(spans, MAX_IMAGE_PARALLEL_IO, (span) => {
+      return this.#writeSpan(span.at, slice(from, span.at - offset, span.length));
+    });
   }
 
   /** Tables that change without end would fill the memory. */
