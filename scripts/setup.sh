@@ -15,7 +15,7 @@ RUN_PACKAGES=(
 # Tests: headers to compare with, compressors to make test kernels, programs that guests run, the linters; disks.
 TEST_PACKAGES=(
   xz-utils bzip2 lz4 lzop zstd qemu-utils python3-minimal perl-base libc6-dev clang-format shellcheck procps gdb xenstore-utils
-  e2fsprogs xfsprogs fdisk gdisk lvm2
+  e2fsprogs xfsprogs fdisk gdisk lvm2 mmdebstrap
 )
 # Benchmarks: the peer.
 BENCH_PACKAGES=(qemu-system-x86)

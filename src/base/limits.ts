@@ -33,6 +33,10 @@ export const MAX_CMDLINE_BYTES = 1023;
 export const MAX_CACHED_KERNELS = 16;
 export const MAX_KERNEL_CACHE_BYTES = 1024 * MIB;
 
+/* Console */
+/** What has been typed and the guest has not taken: ConsoleBackend takes no more than a part of this and one write. */
+export const MAX_CONSOLE_INPUT_BYTES = 256 * 1024;
+
 /* Hypercalls */
 /** Requests in one mmu_update or mmuext_op; Linux sends at most a few hundred. */
 export const MAX_MMU_REQUESTS = 65_536;

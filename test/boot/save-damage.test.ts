@@ -114,7 +114,7 @@ describe('a file is refused', () => {
     ['config.profile', 'xen-9', 'EPROFILE'],
     ['clock', undefined],
     ['clock.systemNs', -1],
-    ['handle', 'x'.repeat(100_000)],
+    ['config.uuid', 'x'.repeat(100_000)],
     ['consolePfn', 1e9],
     ['events.channels.0.port', 4095],
     ['events.channels.0.vcpu', 7],

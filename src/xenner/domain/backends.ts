@@ -1,16 +1,30 @@
 /** A domain's back ends, on the main thread, during one start of the guest. */
-import { createNotifier, GuestMemory, gpa, kick, type Notifier, openLine } from '../../kvm/index.js';
+
+import { MAX_CONSOLE_INPUT_BYTES } from '../../base/limits.js';
+import { createNotifier, GuestMemory, kick, type Notifier, openLine } from '../../kvm/index.js';
 import type { BackendChannel, BackendHost } from '../backend/backend-host.js';
 import { ConsoleBackend, type ConsoleSink } from '../backend/console.js';
 import type { EventInbox } from '../event-inbox.js';
 import { EventLine } from '../event-line.js';
 import { type HostGrant, HostGrants } from '../grants/host-grants.js';
+import { PAGE } from '../monitor/frames.js';
+import type { Json, Saved } from '../save/saved.js';
+import {
+  layoutDomain,
+  removeDomain,
+  type Xenstore,
+  type XenstoreHandle,
+  XenstoreRing,
+} from '../xenstore/index.js';
+import type { CompleteConfig } from './config.js';
 import type { ReadyMessage } from './messages.js';
 import type { Order } from './orders.js';
 
 /** What the back ends need of their domain. */
 export interface BackendsDomain {
+  readonly config: CompleteConfig;
   readonly inbox: EventInbox;
+  readonly xenstore: Xenstore;
   readonly console: ConsoleSink;
   /** Has the vCPU thread obey. */
   order(order: Order): Promise<void>;
@@ -19,23 +33,64 @@ export interface BackendsDomain {
 export class Backends implements BackendHost {
   readonly domid: number;
   readonly memory: GuestMemory;
+  readonly toolstack: XenstoreHandle;
+  readonly store: XenstoreRing;
   readonly console: ConsoleBackend;
   readonly #grants: HostGrants;
   readonly #line: EventLine | undefined;
   readonly #channels = new Set<Notifier>();
 
+  /**
+   * @param saved what freeze() gave
+   * @throws XennerError ESAVE_DAMAGED
+   */
   constructor(
     private readonly domain: BackendsDomain,
     private readonly ready: ReadyMessage,
+    saved: Saved | undefined,
   ) {
-    const { line, memoryId, consoleRing, consolePort, nrPages, pageInfo, grantFrames } = ready;
-    this.domid = ready.domid;
+    const { domid, line, memoryId, nrPages, pageInfo, grantFrames } = ready;
+    const { storeRing, storePort, consoleRing, consolePort } = ready;
+    this.domid = domid;
+    this.toolstack = domain.xenstore.client();
     this.memory = GuestMemory.attach(memoryId);
-    this.#line =
-      line === undefined ? undefined : new EventLine(this.memory, line.addresses, openLine(line.id));
-    this.#grants = new HostGrants({ memory: this.memory, grantFrames, nrPages, pageInfo });
-    const raise = () => this.#raise(consolePort);
-    this.console = new ConsoleBackend(this.memory, gpa(consoleRing), domain.console, raise);
+    const { memory } = this;
+    this.#line = line === undefined ? undefined : new EventLine(memory, line.addresses, openLine(line.id));
+    this.#grants = new HostGrants({ memory, grantFrames, nrPages, pageInfo });
+    this.console = new ConsoleBackend(memory, consoleRing, domain.console, () => this.#raise(consolePort));
+    const raise = () => this.#raise(storePort);
+    const ring = { domid, memory, ring: storeRing, raise };
+    if (saved === undefined) {
+      this.#layout();
+      this.store = new XenstoreRing(domain.xenstore, ring);
+    } else {
+      this.store = new XenstoreRing(domain.xenstore, { ...ring, saved: saved.get('storeRing') });
+      this.console.input(Buffer.from(saved.get('consoleInput').bytes(MAX_CONSOLE_INPUT_BYTES)));
+    }
+  }
+
+  /** The guest may have notified before this thread was ready. */
+  start(): void {
+    this.store.service();
+    this.console.service();
+  }
+
+  /** Touches nothing of the guest's until thaw(). @returns what there is to save */
+  async freeze(): Promise<Json> {
+    this.store.freeze();
+    const consoleInput = Buffer.from(this.console.freeze()).toString('base64');
+    return { consoleInput, storeRing: this.store.save(), xenstore: this.domain.xenstore.save() };
+  }
+
+  thaw(): void {
+    this.store.thaw();
+    this.console.thaw();
+  }
+
+  /** The guest is gone: what it wrote last. */
+  flush(): void {
+    this.console.thaw();
+    this.console.flush();
   }
 
   access(gref: number, options: { readonly write: boolean }): HostGrant | number {
@@ -72,10 +127,24 @@ export class Backends implements BackendHost {
 
   /** The guest is gone, and nothing of its memory is touched any more. */
   close(): void {
+    this.store.close();
+    removeDomain(this.toolstack, { domid: this.domid, uuid: this.domain.config.uuid });
+    this.toolstack.close();
     for (const notifier of this.#channels) notifier.close();
     this.#channels.clear();
     this.#line?.close();
     this.memory.close();
+  }
+
+  #layout(): void {
+    const { name, uuid, memoryMiB, vcpus, kernel, ramdisk, cmdline } = this.domain.config;
+    const { domid, storeRing, storePort, consoleRing, consolePort } = this.ready;
+    layoutDomain(this.toolstack, {
+      ...{ domid, name, uuid, vcpus },
+      memoryKiB: memoryMiB * 1024,
+      ...{ kernel, cmdline, ...(ramdisk !== undefined && { ramdisk }) },
+      ...{ storeRingRef: storeRing / PAGE, storePort, consoleRingRef: consoleRing / PAGE, consolePort },
+    });
   }
 
   #raise(port: number): void {

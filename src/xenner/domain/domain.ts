@@ -1,29 +1,14 @@
 /** A domain as its user sees it: made, talked to by its console, waited for. */
 import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
-import type { Worker } from 'node:worker_threads';
 import { XennerError } from '../../base/errors.js';
-import { createNotifier, kick, type Notifier } from '../../kvm/index.js';
-import { EventInbox } from '../event-inbox.js';
 import type { GdbServer } from '../gdb/server.js';
-import type { SavedMachine } from '../save/save-file.js';
-import { Backends } from './backends.js';
+import { Xenstore } from '../xenstore/index.js';
 import { type CompleteConfig, completeConfig, type DomainConfig } from './config.js';
 import type { CrashReport } from './crash.js';
 import { type DomainStats, ExitCounts } from './exit-counts.js';
-import {
-  CONTROL_ORDERS,
-  CONTROL_STOP,
-  type EndMessage,
-  type EndReason,
-  type FailedMessage,
-  type OrderMessage,
-  type ReadyMessage,
-  type WorkerInput,
-  type WorkerMessage,
-} from './messages.js';
-import type { Order } from './orders.js';
-import { takeThread } from './vcpu-thread.js';
+import type { EndMessage, EndReason } from './messages.js';
+import { Run, type SavedStart } from './run.js';
 
 /** How a domain ended. */
 export interface DomainEnd {
@@ -40,18 +25,6 @@ interface DomainEvents {
   /** The guest asked for a reboot and starts anew. */
   reboot: [];
   end: [end: DomainEnd];
-}
-
-/** One start of the guest: from a reboot on it is another one. */
-interface Run {
-  readonly worker: Worker;
-  readonly notifier: Notifier;
-  readonly inbox: EventInbox;
-  /** One word: CONTROL_*. */
-  readonly control: Int32Array;
-  readonly orders: Map<number, (error: XennerError | undefined) => void>;
-  backends?: Backends;
-  engineId?: number;
 }
 
 /**
@@ -71,18 +44,28 @@ export class Domain extends EventEmitter<DomainEvents> {
   engine = '';
   engineReason = '';
 
-  #lastOrder = 0;
+  /** Its own: no other domain is in it. */
+  readonly xenstore: Xenstore;
   #saving = false;
 
   /**
    * @internal use createDomain() or restoreDomain()
-   * @param checkReboot throws where the guest must not start anew
+   * @param options.checkReboot throws where the guest must not start anew
    */
   constructor(
     private readonly config: CompleteConfig,
-    private readonly checkReboot: () => void = () => {},
+    private readonly options: { xenstore?: Xenstore; checkReboot?: () => void } = {},
   ) {
     super();
+    this.xenstore = options.xenstore ?? new Xenstore();
+  }
+
+  get name(): string {
+    return this.config.name;
+  }
+
+  get uuid(): string {
+    return this.config.uuid;
   }
 
   /** The name of its ABI profile: never `latest`. */
@@ -107,41 +90,42 @@ export class Domain extends EventEmitter<DomainEvents> {
   /** @internal Resolves when the guest is about to execute its first instruction. */
   start(saved?: SavedStart): Promise<void> {
     return new Promise((resolve, reject) => {
-      const notifier = createNotifier(() => this.#run?.backends?.console.service());
-      const inbox = new EventInbox();
-      const control = new SharedArrayBuffer(4);
       this.#exits = new ExitCounts();
-      const input: WorkerInput = {
-        config: this.config,
-        consoleNotifier: notifier.id,
-        inbox: inbox.buffer,
-        control,
-        saved: saved?.machine,
-        debugPort: this.#gdb?.openLine(() => this.#run?.engineId !== undefined && kick(this.#run.engineId)),
-        exits: this.#exits.buffer,
-      };
-      const worker = takeThread(input);
-      const run: Run = { worker, notifier, inbox, control: new Int32Array(control), orders: new Map() };
+      const { config, xenstore } = this;
+      const run = new Run(
+        {
+          config,
+          xenstore,
+          exits: this.#exits,
+          saved,
+          console: {
+            write: (chunk) => {
+              this.#output(chunk);
+              return !this.#outputPaused;
+            },
+            inputDrained: () => this.emit('consoleDrained'),
+          },
+          openLine: (wake) => this.#gdb?.openLine(wake),
+        },
+        {
+          ready: ({ engine, why }) => {
+            this.engine = engine;
+            this.engineReason = why;
+            this.#gdb?.started();
+            resolve();
+          },
+          consoleIo: (text) => this.#output(Buffer.from(text)),
+          failed: (error) => {
+            this.#run = undefined;
+            this.#failure = error;
+            reject(error);
+            // Nobody may be left waiting for a start that came with a reboot.
+            this.#finish({ reason: 'destroyed' });
+          },
+          ended: (message) => this.#ended(run, message),
+        },
+      );
       this.#run = run;
-      const fail = (error: XennerError) => {
-        for (const id of run.orders.keys()) settle(run, id, error);
-        this.#dispose(run);
-        this.#failure = error;
-        reject(error);
-        // Nobody may be left waiting for a start that came with a reboot.
-        this.#finish({ reason: 'destroyed' });
-      };
-      worker.on('message', (message: WorkerMessage) => {
-        if (message.type === 'ready') {
-          this.#ready(run, message);
-          run.backends?.console.input(Buffer.from(saved?.consoleInput ?? []));
-          resolve();
-        } else if (message.type === 'failed') fail(failed(message));
-        else if (message.type === 'answer') settle(run, message.id, message.error && failed(message.error));
-        else if (message.type === 'console-io') this.#output(Buffer.from(message.text));
-        else this.#ended(run, message);
-      });
-      worker.on('error', (error) => fail(new XennerError('EINTERNAL', error.stack ?? error.message)));
     });
   }
 
@@ -184,20 +168,17 @@ export class Domain extends EventEmitter<DomainEvents> {
     if (this.#end !== undefined) return;
     const ended = new Promise<void>((resolve) => this.once('end', () => resolve()));
     this.#destroyed = true;
-    if (this.#run !== undefined) {
-      Atomics.or(this.#run.control, 0, CONTROL_STOP);
-      if (this.#run.engineId !== undefined) kick(this.#run.engineId);
-    }
+    this.#run?.stop();
     await ended;
   }
 
   /** Stops the guest, until unpause(). Its time goes on. Nothing happens if it is paused. */
   async pause(): Promise<void> {
-    await this.#order(this.#run, { kind: 'pause' });
+    await this.#running.order({ kind: 'pause' });
   }
 
   async unpause(): Promise<void> {
-    await this.#order(this.#run, { kind: 'unpause' });
+    await this.#running.order({ kind: 'unpause' });
   }
 
   /**
@@ -207,63 +188,27 @@ export class Domain extends EventEmitter<DomainEvents> {
    */
   async save(path: string, options: { continue?: boolean } = {}): Promise<void> {
     if (this.#saving) throw new XennerError('EBUSY', 'the domain is being saved');
-    const run = this.#run;
-    const consoleInput = run?.backends?.console.freeze() ?? new Uint8Array();
+    const run = this.#running;
     this.#saving = true;
     try {
       const goOn = options.continue ?? false;
-      await this.#order(this.#run, { kind: 'save', path: resolve(path), goOn, consoleInput });
+      const backends = await run.freeze();
+      await run.order({ kind: 'save', path: resolve(path), goOn, backends });
       if (!goOn) await this.wait();
     } finally {
       this.#saving = false;
-      if (this.#run === run) run?.backends?.console.thaw();
+      run.thaw();
     }
   }
 
-  #order(run: Run | undefined, order: Order): Promise<void> {
-    return new Promise((resolve, reject) => {
-      if (run?.engineId === undefined || run !== this.#run)
-        throw new XennerError('ENOTRUNNING', 'the domain does not run');
-      const id = ++this.#lastOrder;
-      run.orders.set(id, (error) => (error === undefined ? resolve() : reject(error)));
-      run.worker.postMessage({ id, order } satisfies OrderMessage);
-      Atomics.or(run.control, 0, CONTROL_ORDERS);
-      kick(run.engineId);
-    });
-  }
-
-  #ready(run: Run, message: ReadyMessage): void {
-    this.engine = message.engine;
-    this.engineReason = message.why;
-    run.engineId = message.engineId;
-    run.backends = new Backends(
-      {
-        inbox: run.inbox,
-        console: {
-          write: (chunk: Buffer) => {
-            this.#output(chunk);
-            return !this.#outputPaused;
-          },
-          inputDrained: () => this.emit('consoleDrained'),
-        },
-        order: (order) => this.#order(run, order),
-      },
-      message,
-    );
-    // The guest may have written, and somebody may have asked for its end, before this thread was ready.
-    run.backends.console.service();
-    if (Atomics.load(run.control, 0) !== 0) kick(message.engineId);
-    this.#gdb?.started();
+  get #running(): Run {
+    if (this.#run !== undefined) return this.#run;
+    throw new XennerError('ENOTRUNNING', 'the domain does not run');
   }
 
   #ended(run: Run, message: EndMessage): void {
-    // What the guest has written and nobody has read is in the save file.
-    if (message.reason !== 'saved') {
-      run.backends?.console.thaw();
-      run.backends?.console.flush();
-    }
+    this.#run = undefined;
     this.#gdb?.ended(message.reason);
-    this.#dispose(run);
     if (message.reason === 'reboot' && this.config.onReboot === 'restart') {
       this.#startAnew(run);
       return;
@@ -273,7 +218,7 @@ export class Domain extends EventEmitter<DomainEvents> {
 
   #startAnew(last: Run): void {
     try {
-      this.checkReboot();
+      this.options.checkReboot?.();
     } catch (error) {
       this.#failure = error as XennerError;
       this.#finish({ reason: 'destroyed' });
@@ -295,18 +240,6 @@ export class Domain extends EventEmitter<DomainEvents> {
     this.emit('end', end);
   }
 
-  #dispose(run: Run): void {
-    const error = new XennerError('EENDED', 'the domain has ended');
-    for (const id of run.orders.keys()) settle(run, id, error);
-    run.notifier.close();
-    run.backends?.close();
-    delete run.backends;
-    // The thread closes its side and has nothing left to live for.
-    run.worker.postMessage('release');
-    run.worker.unref();
-    if (this.#run === run) this.#run = undefined;
-  }
-
   #output(chunk: Buffer): void {
     this.#tail = Buffer.concat([this.#tail, chunk]).subarray(-TAIL_BYTES);
     this.emit('console', chunk);
@@ -314,22 +247,6 @@ export class Domain extends EventEmitter<DomainEvents> {
 }
 
 const TAIL_BYTES = 4096;
-
-/** What a restored domain begins with. */
-interface SavedStart {
-  readonly machine: SavedMachine;
-  readonly consoleInput: Uint8Array;
-}
-
-function settle(run: Run, id: number, error: XennerError | undefined): void {
-  const answer = run.orders.get(id);
-  run.orders.delete(id);
-  answer?.(error);
-}
-
-function failed({ code, message, next }: FailedMessage): XennerError {
-  return new XennerError(code, message, next);
-}
 
 /**
  * Makes a domain and starts it. The promise resolves when the guest is about to execute its first instruction.

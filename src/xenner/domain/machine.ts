@@ -1,6 +1,5 @@
 /** A domain on its vCPU thread: builds it and holds its hypervisor state. */
 import type { MessagePort } from 'node:worker_threads';
-import { randomBytes } from '../../base/crypto.js';
 import { XennerError } from '../../base/errors.js';
 import { createLogger, type Logger } from '../../base/log.js';
 import {
@@ -29,6 +28,7 @@ import { xenVersionWord } from '../profile/profiles.js';
 import { restoreMachine, saveMachine } from '../save/machine.js';
 import { restoreMemory } from '../save/memory.js';
 import type { SavedMachine } from '../save/save-file.js';
+import type { Json } from '../save/saved.js';
 import { writeSaveFile } from '../save/write.js';
 import { SystemClock } from './clock.js';
 import { type CompleteConfig, framesOf } from './config.js';
@@ -37,9 +37,10 @@ import type { Domain } from './domain-state.js';
 import type { ExitCounts } from './exit-counts.js';
 import { FreeFrames } from './free-frames.js';
 import { HostPorts } from './host-ports.js';
+import { handleOf } from './identity.js';
 import { CONTROL_STOP, type OrderMessage, type ReadyMessage } from './messages.js';
 import { type Answer, Orders } from './orders.js';
-import { installXen, startOfDay } from './start-of-day.js';
+import { installXen, type RingPfns, startOfDay } from './start-of-day.js';
 import { VirtualCpu } from './virtual-cpu.js';
 import { Watchdogs } from './watchdogs.js';
 
@@ -60,8 +61,9 @@ export interface MachineHost {
   /** One word: CONTROL_*. */
   readonly control: Int32Array;
   readonly exits: ExitCounts;
-  /** For notify(), when the guest has notified its console's port. */
+  /** For notify(), when the guest has notified the port of its console, or of its xenstore. */
   readonly consoleNotifier: number;
+  readonly storeNotifier: number;
   consoleIo(text: Uint8Array): void;
   /** Where a debugger's requests come from: src/xenner/gdb/messages.ts. */
   readonly debugPort: MessagePort | undefined;
@@ -73,7 +75,7 @@ export interface MachineHost {
 export class Machine implements Domain {
   readonly domid = DOMID;
   readonly profile: AbiProfile;
-  readonly handle = new Uint8Array(randomBytes(16));
+  readonly handle: Uint8Array;
   readonly orders: Orders;
   readonly clock = new SystemClock();
   readonly log: Logger;
@@ -87,8 +89,10 @@ export class Machine implements Domain {
   readonly grants: GrantTable;
   readonly pages: PageTypes;
   readonly vcpus: readonly VirtualCpu[];
+  readonly storePort: number;
   readonly consolePort: number;
-  readonly consolePfn: number;
+  /** Their rings. */
+  readonly ringPfns: RingPfns;
   readonly exits: ExitCounts;
   vmAssist = 0n;
   readonly freeFrames: FreeFrames;
@@ -116,6 +120,7 @@ export class Machine implements Domain {
     checkVcpus(config.vcpus);
     checkCmdline(config.cmdline);
     this.profile = config.profile;
+    this.handle = handleOf(config.uuid);
     this.exits = host.exits;
     this.log = createLogger(config.trace);
     this.choice = chooseEngine(config.engine);
@@ -150,12 +155,14 @@ export class Machine implements Domain {
     );
     this.events = new EventChannels(this);
     this.hostPorts = new HostPorts(this.events, this.#engineMachine);
+    this.storePort = this.hostPorts.create(host.storeNotifier);
     this.consolePort = this.hostPorts.create(host.consoleNotifier);
     this.#writeDomainArea(holeEntries(this.frames), config.fastPaths);
     this.pages = new PageTypes(this);
     this.grants = new GrantTable(this);
     this.freeFrames = new FreeFrames(this);
-    this.consolePfn = saved === undefined ? startOfDay(this) : restoreMachine(this, saved.state);
+    this.ringPfns = saved === undefined ? startOfDay(this) : restoreMachine(this, saved.state);
+    this.hostPorts.addBell(this.storePort, host.storeNotifier);
     this.hostPorts.addBell(this.consolePort, host.consoleNotifier);
     this.debugger = host.debugPort && new Debugger(this, host.debugPort, config.gdb?.wait ?? false);
   }
@@ -197,8 +204,8 @@ export class Machine implements Domain {
     if (!this.debugger?.keeps(end)) this.#end ??= end;
   }
 
-  save(path: string, consoleInput: Uint8Array): void {
-    writeSaveFile(path, saveMachine(this, consoleInput), {
+  save(path: string, backends: Json): void {
+    writeSaveFile(path, saveMachine(this, backends), {
       memory: this.memory,
       stopped: () => this.#stopWanted,
     });

@@ -15,8 +15,9 @@ export const CONTROL_ORDERS = 2;
 /** The first message to the vCPU thread. */
 export interface WorkerInput {
   readonly config: CompleteConfig;
-  /** Woken when the guest notifies its console's port. */
+  /** Woken when the guest notifies the port of its console, or of its xenstore. */
   readonly consoleNotifier: number;
+  readonly storeNotifier: number;
   /** Ports raised by back ends: see EventInbox. */
   readonly inbox: SharedArrayBuffer;
   /** One word of CONTROL_*: end the guest; there are OrderMessages. */
@@ -53,7 +54,9 @@ export interface ReadyMessage {
   /** Where back ends can raise ports themselves. */
   readonly line: { readonly id: number; readonly addresses: EventAddresses } | undefined;
   readonly domid: number;
-  readonly consoleRing: number;
+  readonly storeRing: Gpa;
+  readonly storePort: number;
+  readonly consoleRing: Gpa;
   readonly consolePort: number;
   /** For HostGrants. */
   readonly nrPages: number;

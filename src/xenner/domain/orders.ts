@@ -4,6 +4,7 @@
  * obeyed one after the other, on the vCPU thread.
  */
 import { XennerError } from '../../base/errors.js';
+import type { Json } from '../save/saved.js';
 import type { HostPorts } from './host-ports.js';
 import type { VirtualCpu } from './virtual-cpu.js';
 
@@ -18,7 +19,8 @@ export type Order =
       readonly kind: 'save';
       readonly path: string;
       readonly goOn: boolean;
-      readonly consoleInput: Uint8Array;
+      /** What Backends.freeze() gave. */
+      readonly backends: Json;
     };
 
 /** What came of an order. */
@@ -37,7 +39,7 @@ export interface OrdersDomain {
   systemTime(): number;
   arm(deadlineNs: number): void;
   /** Of a domain at rest. @throws XennerError when the file could not be written; there is none then */
-  save(path: string, consoleInput: Uint8Array): void;
+  save(path: string, backends: Json): void;
   endSaved(): void;
 }
 
@@ -106,7 +108,7 @@ export class Orders {
   #obey({ id, order }: Given): void {
     if (order.kind === 'save') {
       try {
-        this.domain.save(order.path, order.consoleInput);
+        this.domain.save(order.path, order.backends);
       } catch (error) {
         this.answer({ id, error: asXennerError(error) });
         return;

@@ -1,6 +1,6 @@
 /** A domain that starts for the first time: Xen's frames, the kernel, and vCPUs that have not run. */
 import { type CpuidEntry, decompress, gpa } from '../../kvm/index.js';
-import { GNTTAB_RESERVED_CONSOLE } from '../abi/grant-table.js';
+import { GNTTAB_RESERVED_CONSOLE, GNTTAB_RESERVED_XENSTORE } from '../abi/grant-table.js';
 import { RUNSTATE_offline } from '../abi/vcpu.js';
 import { shared_info, vcpu_info } from '../abi/xen.js';
 import { buildGuest, type StartOfDay } from '../builder/build.js';
@@ -27,30 +27,45 @@ export function installXen({ memory, frames, monitor: image, area }: Machine, nr
   area.setLow('flush_clock', 1);
 }
 
+/** Frames of rings that start_info names. */
+export interface RingPfns {
+  readonly storePfn: number;
+  readonly consolePfn: number;
+}
+
 /**
  * Builds the guest, up to its first instruction.
- * @returns the frame of the console's ring
  */
-export function startOfDay(machine: Machine): number {
+export function startOfDay(machine: Machine): RingPfns {
   const start = build(machine);
-  const { entry, nrPages, nrPtFrames, consolePfn, initrd } = start;
+  const { entry, nrPages, nrPtFrames, storePfn, consolePfn, initrd } = start;
   machine.log.trace('builder', 'start of day', {
     entry: `0x${entry.toString(16)}`,
     nrPages,
     nrPtFrames,
+    storePfn,
     consolePfn,
     initrd,
   });
   machine.grants.seed(GNTTAB_RESERVED_CONSOLE, consolePfn);
+  machine.grants.seed(GNTTAB_RESERVED_XENSTORE, storePfn);
   const error = machine.pages.pinInitialTables(start.ptBase.gpa / PAGE);
   if (error !== 0) throw new Error(`the initial page tables do not validate: ${error}`);
   const cpu = machine.choice.engine.cpuid?.();
   for (const vcpu of machine.vcpus) prepareVcpu(machine, vcpu, cpu);
   startFirstVcpu(machine, start);
-  return consolePfn;
+  return { storePfn, consolePfn };
 }
 
-function build({ memory, nrPages, sharedInfo, consolePort, config, profile }: Machine): StartOfDay {
+function build({
+  memory,
+  nrPages,
+  sharedInfo,
+  storePort,
+  consolePort,
+  config,
+  profile,
+}: Machine): StartOfDay {
   const kernel = openKernel(config.kernel, decompress, new KernelCache(kernelCacheDirectory()));
   try {
     const initrd =
@@ -60,8 +75,7 @@ function build({ memory, nrPages, sharedInfo, consolePort, config, profile }: Ma
         nrPages,
         cmdline: config.cmdline,
         sharedInfo,
-        // No xenstore answers: Linux does without when the port is 0, and would wait for ever for a silent one.
-        storeEvtchn: 0,
+        storeEvtchn: storePort,
         consoleEvtchn: consolePort,
         ...profile.startInfo,
         ...(initrd && { initrd }),

@@ -1,7 +1,9 @@
 /** The vCPU thread of one domain: builds it, runs it, tells how it ended. */
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { XennerError } from '../../base/errors.js';
+import { gpa } from '../../kvm/index.js';
 import { EventInbox } from '../event-inbox.js';
+import { PAGE } from '../monitor/frames.js';
 import { crashReport } from './crash.js';
 import { ExitCounts } from './exit-counts.js';
 import { type DomainEnd, Machine, type MachineHost } from './machine.js';
@@ -69,6 +71,7 @@ function main(input: WorkerInput): void {
     control,
     exits: new ExitCounts(input.exits),
     consoleNotifier: input.consoleNotifier,
+    storeNotifier: input.storeNotifier,
     consoleIo: (text) => tell({ type: 'console-io', text }),
     debugPort: input.debugPort,
     orders: () => takeOrders(control),
@@ -88,7 +91,9 @@ function main(input: WorkerInput): void {
     memoryId: machine.memory.id,
     engineId: machine.engineId,
     line: machine.line,
-    consoleRing: machine.consolePfn * 4096,
+    storeRing: gpa(machine.ringPfns.storePfn * PAGE),
+    storePort: machine.storePort,
+    consoleRing: gpa(machine.ringPfns.consolePfn * PAGE),
     consolePort: machine.consolePort,
     domid: machine.domid,
     nrPages: machine.nrPages,

@@ -10,6 +10,7 @@ import {
   MIN_GUEST_MEMORY_MIB,
 } from '../../base/limits.js';
 import type { CompleteConfig } from '../domain/config.js';
+import { checkDomainName, checkUuid } from '../domain/identity.js';
 import { findProfile } from '../profile/profiles.js';
 import type { Json, Saved } from './saved.js';
 
@@ -17,6 +18,7 @@ const MAX_PATH = 4096;
 const READ_BYTES = 2 ** 20;
 const SHA256_HEX = 64;
 const MAX_PROFILE_NAME = 100;
+const MAX_NAME = 64;
 
 /** A file that a reboot reads: by its path, if it is still the one that it was. */
 export interface KnownFile {
@@ -53,11 +55,11 @@ function saveFile(path: string): Json {
 }
 
 export function saveConfig(config: CompleteConfig): Json {
-  const { kernel, ramdisk, cmdline, memoryMiB, vcpus, profile, fastPaths, onReboot } = config;
+  const { name, uuid, kernel, ramdisk, cmdline, memoryMiB, vcpus, profile, fastPaths, onReboot } = config;
   return {
     kernel: saveFile(kernel),
     ramdisk: ramdisk === undefined ? null : saveFile(ramdisk),
-    ...{ cmdline, memoryMiB, vcpus, profile: profile.name, fastPaths, onReboot },
+    ...{ name, uuid, cmdline, memoryMiB, vcpus, profile: profile.name, fastPaths, onReboot },
   };
 }
 
@@ -70,6 +72,8 @@ export function restoreConfig(saved: Saved): SavedConfig {
   const kernel = knownFile(saved.get('kernel'));
   const ramdisk = saved.get('ramdisk').optional(knownFile);
   const config = {
+    name: checkDomainName(saved.get('name').text(MAX_NAME)),
+    uuid: checkUuid(saved.get('uuid').text(MAX_NAME)),
     kernel: kernel.path,
     ramdisk: ramdisk?.path,
     cmdline: saved.get('cmdline').text(MAX_CMDLINE_BYTES),

@@ -2,26 +2,24 @@
 import { XennerError } from '../../base/errors.js';
 import { guestCpuid } from '../cpuid.js';
 import type { Machine } from '../domain/machine.js';
+import type { RingPfns } from '../domain/start-of-day.js';
 import { saveConfig } from './config.js';
 import { missingFeatures } from './cpu-features.js';
 import { hex64, type Json, Saved } from './saved.js';
 import { restoreVcpu, saveVcpu } from './vcpu.js';
 
-/** What has been typed and the guest has not taken; ConsoleBackend takes no more than this and one write. */
-export const MAX_CONSOLE_INPUT_BYTES = 256 * 1024;
-const HANDLE_BYTES = 16;
 const MAX_VM_ASSIST = 2n ** 32n - 1n;
 
-/** @param consoleInput typed, and not in the ring yet */
-export function saveMachine(machine: Machine, consoleInput: Uint8Array): Json {
+/** @param backends what the main thread keeps: see Backends.freeze() */
+export function saveMachine(machine: Machine, backends: Json): Json {
   const { systemNs, tsc } = machine.clock.saved;
   return {
     config: saveConfig(machine.config),
     engine: machine.choice.engine.name,
     savedAt: new Date().toISOString(),
-    handle: Buffer.from(machine.handle).toString('base64'),
-    consolePfn: machine.consolePfn,
-    consoleInput: Buffer.from(consoleInput).toString('base64'),
+    storePfn: machine.ringPfns.storePfn,
+    consolePfn: machine.ringPfns.consolePfn,
+    backends,
     clock: { systemNs, tsc: hex64(tsc) },
     vmAssist: hex64(machine.vmAssist),
     shutdownCode: machine.shutdownCode ?? null,
@@ -36,14 +34,11 @@ export function saveMachine(machine: Machine, consoleInput: Uint8Array): Json {
 
 /**
  * Gives a machine that was made for it, with the saved memory, the rest of its state.
- * @returns the frame of the console's ring
  * @throws XennerError ESAVE_DAMAGED, ESAVE_CPU
  */
-export function restoreMachine(machine: Machine, json: Json): number {
+export function restoreMachine(machine: Machine, json: Json): RingPfns {
   const saved = new Saved(json, 'state');
   const { nrPages } = machine;
-  const handle = saved.get('handle').bytes(HANDLE_BYTES);
-  machine.handle.set(handle);
   const clock = saved.get('clock');
   machine.clock.resume({ systemNs: clock.get('systemNs').time(), tsc: clock.get('tsc').u64() });
   machine.vmAssist = saved.get('vmAssist').u64() & MAX_VM_ASSIST;
@@ -60,7 +55,8 @@ export function restoreMachine(machine: Machine, json: Json): number {
     restoreVcpu(vcpu, vcpus[vcpu.id]!, machine);
     checkCpu(engine.name, vcpu.cpuid, offered);
   }
-  return saved.get('consolePfn').int(0, nrPages - 1);
+  const pfn = (name: string) => saved.get(name).int(0, nrPages - 1);
+  return { storePfn: pfn('storePfn'), consolePfn: pfn('consolePfn') };
 }
 
 function checkCpu(engine: string, ...tables: Parameters<typeof missingFeatures>): void {

@@ -5,8 +5,8 @@ import type { Topic } from '../../base/log.js';
 import type { EngineWish, GuestMemoryOptions } from '../../kvm/index.js';
 import { backingOf, framesOf } from '../domain/config.js';
 import { Domain } from '../domain/domain.js';
+import { Xenstore } from '../xenstore/index.js';
 import { checkFiles, restoreConfig } from './config.js';
-import { MAX_CONSOLE_INPUT_BYTES } from './machine.js';
 import { SaveFile } from './read.js';
 import { PAGE } from './save-file.js';
 
@@ -40,13 +40,15 @@ export async function restoreDomain(path: string, options: RestoreOptions = {}):
       );
     }
     if (options.verify === true) file.verifyMemory();
-    const consoleInput = file.state.get('consoleInput').bytes(MAX_CONSOLE_INPUT_BYTES);
+    const backends = file.state.get('backends');
+    const xenstore = Xenstore.restore(backends.get('xenstore'));
     const { engine = 'auto', gdb, trace = [] } = options;
-    const domain = new Domain({ ...config, backing: backingOf(options), engine, gdb, trace }, () =>
-      checkFiles(files),
+    const domain = new Domain(
+      { ...config, backing: backingOf(options), engine, gdb, trace },
+      { xenstore, checkReboot: () => checkFiles(files) },
     );
     await domain.listen();
-    await domain.start({ machine: file.machine, consoleInput });
+    await domain.start({ machine: file.machine, backends });
     return domain;
   } finally {
     file.close();

@@ -35,7 +35,7 @@ export interface RingOptions {
   readonly ring: Gpa;
   /** Tells the guest that the ring changed. */
   raise(): void;
-  /** What save() gave; the page is as it was then. Without it the page is made ready. */
+  /** What save() gave; the page is as it was then. Without it the page is zeros, but for what the guest asked already. */
   readonly saved?: Saved;
 }
 
@@ -64,7 +64,7 @@ export class XenstoreRing {
       overflow: () => undefined,
     });
     try {
-      if (options.saved === undefined) this.#begin();
+      if (options.saved === undefined) this.#offer();
       else this.#restore(options.saved);
       store.introduce({
         client: this.#connection.client,
@@ -192,6 +192,10 @@ export class XenstoreRing {
       this.#setWord(cons, 0);
       this.#setWord(prod, 0);
     }
+    this.#offer();
+  }
+
+  #offer(): void {
     this.#setWord(at('server_features'), FEATURES);
     this.#setWord(at('error'), XENSTORE_ERROR_NONE);
     this.#setWord(at('connection'), XENSTORE_CONNECTED);

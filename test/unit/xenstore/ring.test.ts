@@ -22,7 +22,6 @@ const options = () => ({ domid: GUEST, memory, ring: RING, raise: () => raised++
 beforeEach(() => {
   ({ store } = storeWithGuests());
   memory = GuestMemory.create(0x10000);
-  memory.fill(RING, 4096, 0x5a);
   guest = new GuestRing(memory, RING);
   raised = 0;
   ring = new XenstoreRing(store, options());
@@ -60,6 +59,16 @@ describe('a ring', () => {
     const words = ['req_cons', 'req_prod', 'rsp_cons', 'rsp_prod', 'server_features', 'connection', 'error'];
     expect(words.map((word) => guest.get(word))).toEqual([0, 0, 0, 0, 3, 0, 0]);
     expect(store.isIntroduced(GUEST)).toBe(true);
+  });
+
+  it('has what the guest asked for before', () => {
+    ring.close();
+    ({ store } = storeWithGuests());
+    memory.fill(RING, 4096, 0);
+    guest.write(request(xs.XS_DIRECTORY, `${HOME}|`));
+    ring = new XenstoreRing(store, options());
+    ring.service();
+    expect(guest.read().map(show)).toEqual(['DIRECTORY data|']);
   });
 
   it('answers, and raises the port once', () => {
