@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "decompress.h"
 #include "event_fd.h"
+#include "file_io.h"
 #include "file_lock.h"
 #include "file_range.h"
 #include "guest_memory.h"
@@ -25,6 +26,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   Notifier::init(env, exports);
   VcpuKick::init(env, exports);
   EventFd::init(env, exports);
+  FileIo::init(env, exports);
   KvmSystem::init(env, exports);
   KvmVm::init(env, exports);
   KvmVcpu::init(env, exports);

@@ -134,6 +134,16 @@ std::shared_ptr<GuestMapping> GuestMapping::find(uint32_t id) {
   return found == r.mappings.end() ? nullptr : found->second.lock();
 }
 
+std::shared_ptr<GuestMapping> GuestMapping::around(const uint8_t *address) {
+  Registry &r = registry();
+  std::lock_guard guard(r.lock);
+  for (const auto &[id, weak] : r.mappings) {
+    auto mapping = weak.lock();
+    if (mapping && address >= mapping->base && address < mapping->base + mapping->bytes) return mapping;
+  }
+  return nullptr;
+}
+
 // Reading a hole of a memfd would fill it, so it is not read; of other memory nobody tells what is in it.
 template <typename Visit>
 bool GuestMapping::visit_pages(uint64_t offset, uint64_t length, Visit visit) const {

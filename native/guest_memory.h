@@ -31,6 +31,8 @@ public:
                                                  const char **failed);
   // The mapping of an open handle, or nullptr.
   static std::shared_ptr<GuestMapping> find(uint32_t id);
+  // The mapping of an open handle that an address lies in, or nullptr.
+  static std::shared_ptr<GuestMapping> around(const uint8_t *address);
 
   ~GuestMapping();
   GuestMapping(const GuestMapping &) = delete;

@@ -42,6 +42,7 @@ void Notifier::init(Napi::Env env, Napi::Object exports) {
   Napi::Function constructor = DefineClass(env, "Notifier",
                                            {
                                                InstanceAccessor<&Notifier::id>("id"),
+                                               InstanceMethod<&Notifier::hold>("hold"),
                                                InstanceMethod<&Notifier::close>("close"),
                                            });
   exports.Set("Notifier", constructor);
@@ -56,7 +57,7 @@ Notifier::Notifier(const Napi::CallbackInfo &info) : Napi::ObjectWrap<Notifier>(
       napi_create_threadsafe_function(env, info[0], nullptr, Napi::String::New(env, "xenner"), 1, 1, nullptr,
                                       nullptr, nullptr, call, &function_);
   if (status != napi_ok) throw_code(env, "ENOMEM", "napi_create_threadsafe_function failed");
-  // It must never keep the process alive.
+  // It keeps the process alive only where hold() says so.
   napi_unref_threadsafe_function(env, function_);
   // Runs before the environment frees the function: hooks run in reverse order.
   napi_add_env_cleanup_hook(env, on_environment_exit, this);
@@ -82,6 +83,15 @@ void Notifier::notify(uint32_t id) {
 Napi::Value Notifier::id(const Napi::CallbackInfo &info) {
   if (id_ == 0) throw_code(info.Env(), "EBADF", "notifier is closed");
   return Napi::Number::New(info.Env(), id_);
+}
+
+// Whether the process, or the worker, stays alive for it.
+void Notifier::hold(const Napi::CallbackInfo &info) {
+  if (id_ == 0) return;
+  if (info[0].ToBoolean())
+    napi_ref_threadsafe_function(env_, function_);
+  else
+    napi_unref_threadsafe_function(env_, function_);
 }
 
 void Notifier::close(const Napi::CallbackInfo &) {

@@ -15,6 +15,7 @@ public:
 
 private:
   Napi::Value id(const Napi::CallbackInfo &info);
+  void hold(const Napi::CallbackInfo &info);
   void close(const Napi::CallbackInfo &info);
 
   static void on_environment_exit(void *self);

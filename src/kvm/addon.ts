@@ -63,6 +63,21 @@ export interface NativeSoftVcpu {
 /** Wakes the thread that created it (a libuv loop) from any thread. */
 export interface NativeNotifier {
   readonly id: number;
+  hold(held: boolean): void;
+  close(): void;
+}
+
+/** Requests of one thread. `id` is whatever the caller wants back; none of these waits. */
+export interface NativeFileIo {
+  transfer(id: number, write: number, fd: number, position: number, buffers: readonly Uint8Array[]): void;
+  /** fdatasync; or fallocate */
+  call(id: number, fd: number): void;
+  call(id: number, fd: number, mode: number, offset: number, length: number): void;
+  /** Begins what was asked for. Puts pairs of id and result (bytes, or -errno) of what has ended into `results`; how many. */
+  flush(): number;
+  /** The same, after the notifier; and again while all places are taken. */
+  reap(): number;
+  /** Waits for what the kernel is doing. Idempotent. */
   close(): void;
 }
 
@@ -99,6 +114,10 @@ export interface Addon extends KvmAddon {
   };
   /** Kicks a vCPU by id from any thread. Unknown ids are ignored (the vCPU is gone). */
   kickVcpu(id: number): void;
+  /** threads 0: io_uring */
+  FileIo: { new (threads: number, notifier: number, results: Float64Array): NativeFileIo };
+  /** Takes O_NONBLOCK off an open file. */
+  clearNonblock(fd: number): void;
   Notifier: { new (callback: () => void): NativeNotifier };
   /** Wakes a notifier from any thread; several signals may become one call. Unknown ids are ignored. */
   notify(id: number): void;

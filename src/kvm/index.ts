@@ -25,6 +25,14 @@ export {
   type VcpuExit,
 } from './engine.js';
 export {
+  clearNonblock,
+  FILE_ENGINES,
+  type FileEngineName,
+  FileIo,
+  type FileIoOptions,
+  fileIo,
+} from './file-io.js';
+export {
   alignedMemory,
   dataAt,
   endOf,

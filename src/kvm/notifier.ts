@@ -4,11 +4,13 @@ import { loadAddon } from './addon.js';
 export interface Notifier {
   /** For `notify`. */
   readonly id: number;
+  /** Whether it keeps the process alive; at first it does not. */
+  hold(held: boolean): void;
   /** Idempotent. Without it the callback is kept for ever. */
   close(): void;
 }
 
-/** `callback` runs on the calling thread's event loop; a notifier never keeps a process alive. */
+/** `callback` runs on the calling thread's event loop. */
 export function createNotifier(callback: () => void): Notifier {
   return new (loadAddon().Notifier)(callback);
 }

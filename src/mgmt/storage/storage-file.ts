@@ -2,7 +2,7 @@
 import { close, constants, fstat, ftruncate, open, type Stats, stat } from 'node:fs';
 import { promisify } from 'node:util';
 import { XennerError } from '../../base/errors.js';
-import { dataAt, endOf, punchHole, zeroRange } from '../../kvm/index.js';
+import { clearNonblock, dataAt, endOf, punchHole, zeroRange } from '../../kvm/index.js';
 import { DirectIo, probeAlignment } from './direct-io.js';
 import { type HostIo, hostIo, syncData } from './host-io.js';
 import { type LockMode, lockImage } from './image-lock.js';
@@ -104,6 +104,7 @@ export class StorageFile implements ByteStore {
       const stat = await statOf(fd);
       if (!stat.isFile() && !stat.isBlockDevice())
         throw new XennerError('EFILE_TYPE', `${path} is neither a file nor a block device`);
+      clearNonblock(fd);
       lockImage(fd, path, options.lock ?? (readOnly ? 'read' : 'write'));
       const plain = hostIo(fd);
       const align = cache === 'none' ? await probeAlignment(plain) : 1;
