@@ -51,6 +51,8 @@ export interface DiskDefinition {
   readonly format: DiskFormat;
   /** Of `xva`: the disk's folder in the archive, as `Ref:4`. */
   readonly member: string | undefined;
+  /** Of `xva`, whose archive does not say it elsewhere. */
+  readonly sizeBytes: number | undefined;
   readonly readOnly: boolean;
   readonly cdrom: boolean;
   /** Said in the file; undefined: as the image can. */

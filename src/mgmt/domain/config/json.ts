@@ -64,12 +64,22 @@ function fromBoot(boot: Boot): JsonObject {
   return said({ ...files, bootloader: 'pygrub', bootloader_args: args.length === 0 ? undefined : [...args] });
 }
 
-function fromDisk({ path, vdev, format, member, readOnly, cdrom, discard }: DiskDefinition): JsonObject {
+function fromDisk({
+  path,
+  vdev,
+  format,
+  member,
+  sizeBytes,
+  readOnly,
+  cdrom,
+  discard,
+}: DiskDefinition): JsonObject {
   return said({
     pdev_path: path || undefined,
     vdev,
     format,
     member,
+    size_bytes: sizeBytes,
     removable: cdrom ? 1 : undefined,
     readwrite: readOnly ? undefined : 1,
     is_cdrom: cdrom ? 1 : undefined,
@@ -185,6 +195,7 @@ class Reader {
       {
         ...{ vdev, path, format, cdrom, discard },
         member: this.text(of, 'member'),
+        sizeBytes: this.number(of, 'size_bytes'),
         readOnly: cdrom || !of.readwrite,
       },
     ];

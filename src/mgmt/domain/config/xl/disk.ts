@@ -177,7 +177,7 @@ class DiskParser {
     const path = target === '' ? '' : resolve(this.phy ? '/dev' : folder, target);
     const readOnly = this.cdrom || access === 'r' || access === 'ro';
     const { cdrom, discard } = this;
-    return { vdev, path, format, member: undefined, readOnly, cdrom, discard };
+    return { vdev, path, format, member: undefined, sizeBytes: undefined, readOnly, cdrom, discard };
   }
 }
 

@@ -56,6 +56,7 @@ function readDisk({ draft, notes, folder }: XmlReading, disk: XmlElement): void 
       ...{ vdev, format, readOnly, cdrom },
       path: path === undefined ? '' : resolve(folder, path),
       member: undefined,
+      sizeBytes: undefined,
       discard: discard === undefined ? undefined : discard === 'unmap',
     });
     if (disk.find('encryption') !== undefined) notes.error(line, 'disk', 'encrypted disks are not supported');

@@ -7,6 +7,7 @@ import type { XmlElement } from '../xml/tree.js';
 import { RpcStruct, rpcValue } from './xml-rpc.js';
 
 const MIB = 2 ** 20;
+const SECTOR_BYTES = 512;
 /** `after_reboot` and the like (xen-api: on_normal_exit, on_crash_behaviour). */
 const ACTIONS: Readonly<Record<string, Action>> = {
   destroy: 'destroy',
@@ -180,7 +181,7 @@ class Ova {
       readOnly,
       cdrom,
       discard: undefined,
-      ...this.source(id, vdev, empty || cdrom),
+      ...this.source(id, vdev, cdrom ? undefined : vdi),
     });
   }
 
@@ -188,12 +189,16 @@ class Ova {
   private source(
     id: string,
     vdev: string,
-    empty: boolean,
-  ): Pick<DiskDefinition, 'path' | 'format' | 'member'> {
-    if (empty) return { path: '', format: 'empty', member: undefined };
+    vdi: RpcStruct | undefined,
+  ): Pick<DiskDefinition, 'path' | 'format' | 'member' | 'sizeBytes'> {
+    if (vdi === undefined) return { path: '', format: 'empty', member: undefined, sizeBytes: undefined };
     if (this.archive === undefined)
       this.notes.error(undefined, 'VDI', `${vdev} is ${id} of the .xva that this ova.xml is from: read that`);
-    return { path: this.archive ?? '', format: 'xva', member: id };
+    const size = vdi.text('virtual_size');
+    const sizeBytes = Number(size);
+    if (!/^\d{1,16}$/.test(size) || sizeBytes % SECTOR_BYTES !== 0)
+      this.notes.error(vdi.lineOf('virtual_size'), 'VDI', `${JSON.stringify(size)} is no size of a disk`);
+    return { path: this.archive ?? '', format: 'xva', member: id, sizeBytes };
   }
 
   private nic(vif: RpcStruct): void {
