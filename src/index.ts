@@ -1,6 +1,9 @@
 /** xenner as a library. */
 export { XennerError } from './base/errors.js';
 export { TOPICS, type Topic } from './base/log.js';
+export { type OpenImageOptions, openImage } from './mgmt/storage/open-image.js';
+export { type CreateOptions, createQcow2 } from './mgmt/storage/qcow2/create.js';
+export type { BlockImage } from './xenner/backend/block/block-image.js';
 export type { DomainConfig } from './xenner/domain/config.js';
 export { type CrashReport, formatCrash } from './xenner/domain/crash.js';
 export { createDomain, Domain, type DomainEnd } from './xenner/domain/domain.js';

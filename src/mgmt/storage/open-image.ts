@@ -34,7 +34,7 @@ interface Chain {
 }
 
 /** @throws XennerError ELOCKED, EIMAGE_DAMAGED, EIMAGE_UNSUPPORTED, EIMAGE_FORMAT, EIMAGE_PASSWORD, EBACKING; system errors */
-export function openImage(path: string, options: OpenImageOptions = {}): Promise<BlockImage> {
+export async function openImage(path: string, options: OpenImageOptions = {}): Promise<BlockImage> {
   const { password, format, readOnly = false, lock, snapshot } = options;
   if (snapshot !== undefined && !readOnly)
     throw new XennerError('EROFS', `snapshot ${JSON.stringify(snapshot)} of ${path} can only be read`);

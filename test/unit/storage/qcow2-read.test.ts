@@ -230,7 +230,7 @@ describe.skipIf(missingQemu)(`internal snapshots (skipped: ${missingQemu})`, () 
     await expect(openImage(path, { readOnly: true, snapshot: 'third' })).rejects.toThrow(
       /no snapshot "third"/,
     );
-    await expect(async () => openImage(path, { snapshot: 'first' })).rejects.toThrow(/can only be read/);
+    await expect(openImage(path, { snapshot: 'first' })).rejects.toThrow(/can only be read/);
   });
 
   it('keep the size that the disk had', async () => {
