@@ -73,15 +73,15 @@ export class Connection implements EventSink {
       this.#held.push([path, token]);
       return;
     }
-    const payload = encodeStrings(path, token);
-    const key = payload.toString('latin1');
+    const key = `${path}\0${token}\0`;
     // Domains come and go: that it happened twice is news.
     const again = this.#waiting.has(key) && !path.startsWith('@');
-    if (again || payload.length > XENSTORE_PAYLOAD_MAX) return;
-    if (this.client.bytes + payload.length > this.client.quota.bytes) {
+    if (again || key.length > XENSTORE_PAYLOAD_MAX) return;
+    if (this.client.bytes + key.length > this.client.quota.bytes) {
       this.sink.overflow();
       return;
     }
+    const payload = Buffer.from(key, 'latin1');
     this.#send({ type: XS_WATCH_EVENT, reqId: 0, txId: 0, payload }, key);
     this.sink.ready();
   }
@@ -89,15 +89,20 @@ export class Connection implements EventSink {
   /** Up to `room` bytes of output, which are its transport's from now on; none: an empty buffer. */
   take(room: number): Buffer {
     const taken: Buffer[] = [];
-    for (let left = room; left > 0 && this.#output.length > 0; ) {
-      const first = this.#output[0]!;
+    let whole = 0;
+    for (let left = room; left > 0 && whole < this.#output.length; ) {
+      const first = this.#output[whole]!;
       const piece = first.bytes.subarray(0, left);
       taken.push(piece);
       left -= piece.length;
       this.#queuedBytes -= piece.length;
       first.bytes = first.bytes.subarray(piece.length);
-      if (first.bytes.length === 0) this.#sent(this.#output.shift()!);
+      if (first.bytes.length > 0) break;
+      this.#sent(first);
+      whole++;
     }
+    // At once: there may be many, and each removal moves what is behind.
+    this.#output.splice(0, whole);
     return Buffer.concat(taken);
   }
 

@@ -58,15 +58,17 @@ export class WatchList {
 
   /** What was above or at a change hears of it; what was below a node that is gone hears of itself. Each event comes once. */
   notify(change: Change): void {
-    const told = new Set<string>();
-    for (const [path, removed] of this.#watches.length > 0 ? change.paths : []) {
+    if (this.#watches.length === 0) return;
+    const gone = new Set<Watch>();
+    for (const [path, removed] of change.paths) {
+      const known = this.#mayKnow(change, path);
       for (const watch of this.#watches) {
-        const heard = isBelow(path, watch.path) ? path : watch.path;
-        const concerned = heard === path || (removed && isBelow(heard, path) && change.before.get(heard));
-        const key = `${heard}\0${watch.token}\0${watch.skip}`;
-        if (!concerned || told.has(key) || !this.#mayKnow(change, heard)) continue;
-        told.add(key);
-        this.event(heard.slice(watch.skip), watch.token);
+        if (isBelow(path, watch.path)) {
+          if (known) this.event(path.slice(watch.skip), watch.token);
+        } else if (removed && !gone.has(watch) && this.#isGone(change, watch, path)) {
+          gone.add(watch);
+          this.event(watch.path.slice(watch.skip), watch.token);
+        }
       }
     }
   }
@@ -74,6 +76,16 @@ export class WatchList {
   /** Path, as the client wrote it, and token of each. */
   save(): [string, string][] {
     return this.#watches.map(({ path, token, skip }) => [path.slice(skip), token]);
+  }
+
+  /** `watch` was below the node that was removed at `path`, and is not told by a change of its own. */
+  #isGone(change: Change, watch: Watch, path: StorePath): boolean {
+    return (
+      isBelow(watch.path, path) &&
+      change.before.get(watch.path) !== undefined &&
+      !change.paths.has(watch.path) &&
+      this.#mayKnow(change, watch.path)
+    );
   }
 
   /** The node or its parent can be read, now or before the change: watch_permitted() of xenstored. */
