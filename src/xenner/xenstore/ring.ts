@@ -78,8 +78,8 @@ export class XenstoreRing {
   }
 
   /**
-   * The guest notified: does what it asks for, and gives it what waits. At most one ring full of requests at a time, since the guest
-   * may add more all the while; the rest later.
+   * The guest notified: does what it asks for, and gives it what waits. It may ask for more all the while, so what is beyond the answers
+   * that may be outstanding comes later.
    */
   service(): void {
     if (this.#state === 'closed' || this.#frozen) return;
@@ -128,19 +128,19 @@ export class XenstoreRing {
 
   /** Requests, until the guest has no more or ought to read answers first. */
   #take(): boolean {
-    let left = XENSTORE_RING_SIZE;
-    while (left > 0 && this.#connection.listening) {
+    let taken = false;
+    while (this.#connection.listening) {
       const consumer = this.#word(REQ.cons);
       const start = consumer % XENSTORE_RING_SIZE;
       const contiguous = XENSTORE_RING_SIZE - start;
-      const count = Math.min(this.#used(REQ), contiguous, left, this.#connection.wanted);
+      const count = Math.min(this.#used(REQ), contiguous, this.#connection.wanted);
       if (count === 0) break;
       const bytes = this.options.memory.copyOut(this.#gpa(REQ.data + start), count);
       this.#setWord(REQ.cons, consumer + count);
-      left -= count;
+      taken = true;
       this.#connection.feed(bytes);
     }
-    return left < XENSTORE_RING_SIZE;
+    return taken;
   }
 
   /** Answers and events, as many as there is room for. */
