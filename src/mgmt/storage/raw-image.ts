@@ -40,8 +40,11 @@ export class RawImage implements BlockImage {
 
   read(offset: number, into: readonly Uint8Array[]): Promise<void> {
     return this.#requests.run(async () => {
-      this.#requests.checkBuffers(offset, into);
-      await this.file.read(offset, into);
+      const length = this.#requests.checkBuffers(offset, into);
+      const count = await this.file.read(offset, into);
+      // The file may end within the last sector, and nowhere before.
+      if (count < Math.min(length, this.file.sizeBytes - offset))
+        throw refused('EIO', `${this.path} ends before byte ${offset + length}: it has become shorter`);
     });
   }
 

@@ -3,6 +3,7 @@ import { XennerError } from '../../../base/errors.js';
 import type { HostGrant } from '../../grants/host-grants.js';
 import { BackRing } from '../back-ring.js';
 import type { BackendChannel, BackendHost } from '../backend-host.js';
+import type { BackendConnection } from '../xenbus.js';
 import type { Disk } from './disk.js';
 import type { FrontEndParameters, QueueParameters } from './front-end.js';
 import { type DataGrants, mapEach, PersistentGrants } from './grant-cache.js';
@@ -14,8 +15,8 @@ export interface ConnectionOptions {
   readonly host: BackendHost;
   readonly disk: Disk;
   readonly frontEnd: FrontEndParameters;
-  /** The guest broke its ring: no queue goes on; it is for the owner to disconnect. */
-  readonly broken: (error: XennerError) => void;
+  /** The guest broke its ring: no queue goes on; it is for the owner to disconnect. Once. */
+  readonly broken: (reason: string) => void;
   /** The image failed, and the guest has been told. */
   readonly failed: (error: unknown) => void;
 }
@@ -41,7 +42,7 @@ function ringPages(host: BackendHost, refs: readonly number[]): HostGrant[] {
   return pages;
 }
 
-export class BlockConnection {
+export class BlockConnection implements BackendConnection {
   readonly #options: ConnectionOptions;
   readonly #held: Held[] = [];
   #closing: Promise<void> | undefined;
@@ -56,32 +57,26 @@ export class BlockConnection {
     try {
       for (const queue of options.frontEnd.queues) await connection.#openQueue(queue);
     } catch (error) {
-      await connection.close();
+      await connection.disconnect();
       throw error;
     }
     // Requests may have been there before the event channel was.
-    connection.resume();
+    for (const { queue } of connection.#held) queue.service();
     return connection;
   }
 
-  /** Resolves when nothing is under way and the guest has every answer: all else about the rings is in their pages. */
-  async pause(): Promise<void> {
-    await Promise.all(this.#held.map(({ queue }) => queue.stop()));
-  }
-
-  resume(): void {
-    for (const { queue } of this.#held) queue.resume();
-  }
-
-  /** Waits for what is under way. Idempotent. */
-  close(): Promise<void> {
+  /**
+   * Waits for what is under way, and answers it. The rings are whole then: all there is to know about them is in their pages, and
+   * another connection, in another process even, goes on there.
+   */
+  disconnect(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
   async #close(): Promise<void> {
     for (const { channel } of this.#held) channel?.close();
-    await this.pause();
+    await this.#stop();
     // What a guest that was destroyed had granted is gone with its memory.
     if (this.#options.host.memory.size === 0) return;
     for (const { pages, grants } of this.#held) {
@@ -111,8 +106,12 @@ export class BlockConnection {
     held.channel = await host.bindPort(eventChannel, () => queue.service());
   }
 
+  async #stop(): Promise<void> {
+    await Promise.all(this.#held.map(({ queue }) => queue.stop()));
+  }
+
   #break(reason: string): void {
-    void this.pause();
-    this.#options.broken(new XennerError('EFRONTEND', `the block front end's ring is broken: ${reason}`));
+    void this.#stop();
+    this.#options.broken(reason);
   }
 }

@@ -8,10 +8,11 @@ import {
 import { createLogger, type Logger } from '../../../base/log.js';
 import { VDISK_CDROM, VDISK_READONLY } from '../../abi/blkif.js';
 import type { BackendHost } from '../backend-host.js';
+import type { BackendConnection, BackendDriver, DeviceNodeMap } from '../xenbus.js';
 import type { BlockImage } from './block-image.js';
 import { BlockConnection } from './connection.js';
 import { type BlockStatistics, Disk } from './disk.js';
-import { frontEndParameters, type Nodes } from './front-end.js';
+import { frontEndParameters } from './front-end.js';
 import { virtualDeviceNumber } from './virtual-device.js';
 
 /** Images are kept in blocks of so many bytes: file systems', and clusters' smallest. */
@@ -37,9 +38,8 @@ export interface BlockDriverOptions {
   readonly maxQueues?: number;
   /** 0: no indirect requests; default 256. */
   readonly maxIndirectSegments?: number;
+  /** For images that fail. */
   readonly log?: Logger;
-  /** The guest broke a ring. The device is silent until the front end is disconnected. */
-  readonly broken?: (error: XennerError) => void;
 }
 
 function within(what: string, value: number, min: number, max: number): number {
@@ -47,7 +47,7 @@ function within(what: string, value: number, min: number, max: number): number {
   throw new XennerError('EINVAL', `${what} must be a number from ${min} to ${max}, not ${value}`);
 }
 
-export class BlockDriver {
+export class BlockDriver implements BackendDriver {
   readonly type = 'vbd';
   /** Node `virtual-device`, and the device's number in xenstore's paths. */
   readonly devid: number;
@@ -78,8 +78,8 @@ export class BlockDriver {
     return this.#disk.statistics;
   }
 
-  /** What the tool stack and the device write into the back end's directory before XenbusStateInitWait. */
-  features(): Record<string, string> {
+  /** What the tool stack and the device say, before the front end is let in. */
+  features(): DeviceNodeMap {
     const { image, readOnly, sectors, canDiscard, maxIndirectSegments } = this.#disk;
     const { name, cdrom = false, persistent = false, params = '' } = this.#options;
     const physical =
@@ -106,31 +106,26 @@ export class BlockDriver {
       nodes['discard-alignment'] = 0;
       nodes['discard-secure'] = 0;
     }
-    return Object.fromEntries(Object.entries(nodes).map(([node, value]) => [node, `${value}`]));
+    return new Map(Object.entries(nodes).map(([node, value]) => [node, `${value}`]));
   }
 
-  /** What the tool stack writes into the front end's directory. */
-  frontEndNodes(): Record<string, string> {
+  frontendNodes(): DeviceNodeMap {
     const { cdrom = false } = this.#options;
-    return { 'virtual-device': `${this.devid}`, 'device-type': cdrom ? 'cdrom' : 'disk' };
+    return new Map([
+      ['virtual-device', `${this.devid}`],
+      ['device-type', cdrom ? 'cdrom' : 'disk'],
+    ]);
   }
 
-  /**
-   * The front end is XenbusStateInitialised: takes its rings and serves them until close().
-   * @param nodes of the front end's directory
-   * @throws XennerError EFRONTEND, EPORT: what is wrong with them
-   */
-  async connect(nodes: Nodes): Promise<BlockConnection> {
-    const { host, name, persistent = false, broken } = this.#options;
+  /** @throws XennerError (rejection) EFRONTEND, EPORT: what is wrong with the front end's nodes */
+  async connect(nodes: DeviceNodeMap, failed: (reason: string) => void): Promise<BackendConnection> {
+    const { host, name, persistent = false } = this.#options;
     const asked = frontEndParameters(nodes, this.#maxQueues);
     return BlockConnection.open({
       host,
       disk: this.#disk,
       frontEnd: { ...asked, persistent: asked.persistent && persistent },
-      broken: (error) => {
-        this.#log.warn(`${name}: ${error.message}`);
-        broken?.(error);
-      },
+      broken: failed,
       failed: (error) => {
         const { code = 'error', message } = error as NodeJS.ErrnoException;
         this.#log.warnOnce(`${name} ${code}`, `${name}: ${message}`);

@@ -1,6 +1,7 @@
 /** What a front end says in its xenstore nodes, which a guest writes: rings, event channels, protocol. */
 import { XennerError } from '../../../base/errors.js';
 import { MAX_BLOCK_RING_PAGE_ORDER } from '../../../base/limits.js';
+import type { DeviceNodeMap as Nodes } from '../xenbus.js';
 import { PROTOCOLS, type ProtocolName } from './protocol.js';
 
 export interface QueueParameters {
@@ -13,9 +14,6 @@ export interface FrontEndParameters {
   readonly persistent: boolean;
   readonly queues: readonly QueueParameters[];
 }
-
-/** Of a front end's directory, by their paths below it. */
-export type Nodes = ReadonlyMap<string, string>;
 
 function wrong(node: string, value: string | undefined, expected: string): XennerError {
   const what = value === undefined ? 'is missing' : `is '${value.slice(0, 40)}'`;

@@ -49,7 +49,7 @@ export interface BlockQueueOptions {
   readonly protocol: Protocol;
   readonly grants: DataGrants;
   readonly notify: () => void;
-  /** The ring cannot be gone on with, by the guest's doing. */
+  /** The ring cannot be gone on with, by the guest's doing. It stops. */
   readonly broken: (reason: string) => void;
   /** An image failed, so that the guest was told of an error. */
   readonly failed: (error: unknown) => void;
@@ -83,12 +83,6 @@ export class BlockQueue {
     this.#push();
   }
 
-  /** After stop(). */
-  resume(): void {
-    this.#stopped = false;
-    this.#take();
-  }
-
   /** A guest that was destroyed takes its memory along, whatever is under way. */
   get #isGone(): boolean {
     return this.#options.host.memory.size === 0;
@@ -99,7 +93,7 @@ export class BlockQueue {
     for (let work = 0; !this.#stopped && !this.#barred && !this.#isGone; ) {
       if (ring.isOverrun) {
         this.#stopped = true;
-        this.#options.broken(`there are more than ${ring.size} requests on the ring`);
+        this.#options.broken(`the ring is broken: more than ${ring.size} requests`);
         return;
       }
       if (ring.unconsumed === 0 && !ring.finalCheck()) return;

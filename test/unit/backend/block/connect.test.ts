@@ -14,6 +14,9 @@ beforeEach(() => {
 });
 afterEach(() => front.close());
 
+const fail = (reason: string) => {
+  throw new Error(reason);
+};
 const driver = (options: Partial<BlockDriverOptions> = {}) =>
   new BlockDriver({ host: front.host, image, name: 'xvda', ...options });
 
@@ -39,8 +42,11 @@ describe('nodes', () => {
     'discard-secure': '0',
   };
   it('of a disk', () => {
-    expect(driver().features()).toEqual(usual);
-    expect(driver().frontEndNodes()).toEqual({ 'virtual-device': '51712', 'device-type': 'disk' });
+    expect(Object.fromEntries(driver().features())).toEqual(usual);
+    expect([...driver().frontendNodes()]).toEqual([
+      ['virtual-device', '51712'],
+      ['device-type', 'disk'],
+    ]);
   });
   const variants: Array<{
     name: string;
@@ -73,12 +79,12 @@ describe('nodes', () => {
   ];
   it.each(variants)('of $name', ({ options = {}, image: changes = {}, nodes }) => {
     Object.assign(image, changes);
-    expect(driver(options).features()).toMatchObject(nodes);
+    expect(Object.fromEntries(driver(options).features())).toMatchObject(nodes);
   });
   it('leave out what is not offered', () => {
     image.canDiscard = false;
     const nodes = driver({ maxIndirectSegments: 0 }).features();
-    expect(Object.keys(nodes).filter((node) => /^discard|indirect/.test(node))).toEqual([]);
+    expect([...nodes.keys()].filter((node) => /^discard|indirect/.test(node))).toEqual([]);
   });
   it.each([{ name: 'xvd' }, { maxQueues: 0 }, { maxQueues: 17 }, { maxIndirectSegments: 257 }])(
     'that cannot be: %o',
@@ -93,7 +99,7 @@ describe('rings', () => {
   it.each(kinds)('of order $order in $queues queues', async ({ order, queues }) => {
     front.close();
     front = new BlockFrontEnd({ queues, ...(order === undefined ? {} : { order }) });
-    const connection = await driver().connect(front.nodes());
+    const connection = await driver().connect(front.nodes(), fail);
     const { size } = front.rings[0]!;
     expect(size).toBe(32 * 2 ** (order ?? 0));
     for (let queue = 0; queue < queues; queue++) {
@@ -108,7 +114,7 @@ describe('rings', () => {
       }
     }
     expect(image.bytes.subarray(7 * 4096, 8 * 4096).equals(front.data(7))).toBe(true);
-    await connection.close();
+    await connection.disconnect();
   });
 
   const wrong: Array<{ name: string; nodes: Record<string, string>; message: string }> = [
@@ -128,7 +134,7 @@ describe('rings', () => {
     { name: 'a long value', nodes: { protocol: 'x'.repeat(4096) }, message: `'${'x'.repeat(40)}'` },
   ];
   it.each(wrong)('refused: $name', async ({ nodes, message }) => {
-    await expect(driver().connect(front.nodes(nodes))).rejects.toThrow(message);
+    await expect(driver().connect(front.nodes(nodes), fail)).rejects.toThrow(message);
     expect(front.guest.flags(100)).toBe(1);
   });
 });
@@ -144,17 +150,17 @@ describe('grants', () => {
   ])('stay in use: $name', async ({ device, guest, stays }) => {
     front.close();
     front = new BlockFrontEnd({ persistent: guest });
-    const connection = await driver({ persistent: device }).connect(front.nodes());
+    const connection = await driver({ persistent: device }).connect(front.nodes(), fail);
     expect(await ask(3, BLKIF_OP_WRITE)).toBe(0);
     expect([front.inUse(3), front.inUse(4)]).toEqual([stays, false]);
     expect(await ask(3)).toBe(0);
-    await connection.close();
+    await connection.disconnect();
     expect(front.inUse(3)).toBe(false);
   });
   it('stay as they were, whatever the guest writes over the entry', async () => {
     front.close();
     front = new BlockFrontEnd({ persistent: true });
-    await driver({ persistent: true }).connect(front.nodes());
+    await driver({ persistent: true }).connect(front.nodes(), fail);
     await ask(3);
     front.data(3).fill(0);
     front.guest.grant(DATA_REF + 3, 5);
@@ -192,7 +198,7 @@ describe('grants', () => {
   it('of which more are named than are kept are served all the same', async () => {
     front.close();
     front = new BlockFrontEnd({ persistent: true });
-    await driver({ persistent: true }).connect(front.nodes());
+    await driver({ persistent: true }).connect(front.nodes(), fail);
     front.push([front.indirect(BLKIF_OP_READ, 0, pages(200), 300)]);
     front.push([front.indirect(BLKIF_OP_READ, 0, pages(150, 150), 301)]);
     expect(await front.answers(2)).toMatchObject([{ status: 0 }, { status: 0 }]);

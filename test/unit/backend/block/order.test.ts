@@ -6,20 +6,20 @@ import {
   BLKIF_OP_WRITE,
   BLKIF_OP_WRITE_BARRIER,
 } from '../../../../src/xenner/abi/blkif.js';
-import type { BlockConnection } from '../../../../src/xenner/backend/block/connection.js';
 import { BlockDriver } from '../../../../src/xenner/backend/block/driver.js';
+import type { BackendConnection } from '../../../../src/xenner/backend/xenbus.js';
 import { BlockFrontEnd, pages } from './front-end.js';
 import { MemoryImage } from './memory-image.js';
 
 let front: BlockFrontEnd;
 let image: MemoryImage;
 let driver: BlockDriver;
-let connection: BlockConnection;
+let connection: BackendConnection;
 beforeEach(async () => {
   front = new BlockFrontEnd();
   image = new MemoryImage();
   driver = new BlockDriver({ host: front.host, image, name: 'xvda', log });
-  connection = await driver.connect(front.nodes());
+  connection = await driver.connect(front.nodes(), fail);
   image.held = true;
 });
 afterEach(() => front.close());
@@ -27,6 +27,9 @@ afterEach(() => front.close());
 const log = { traces: () => false, trace() {}, warn() {}, warnOnce() {} };
 const write = (id: bigint, sector = 8 * Number(id)) =>
   front.transfer(BLKIF_OP_WRITE, sector, pages(1, Number(id)), { id });
+const fail = (reason: string) => {
+  throw new Error(reason);
+};
 const whats = () => image.calls.map(({ what, offset }) => `${what} ${offset / 512}`);
 const turn = () => new Promise(setImmediate);
 
@@ -102,10 +105,10 @@ describe('a barrier', () => {
     ]);
   });
   it('is alone in its ring only', async () => {
-    await connection.close();
+    await connection.disconnect();
     front.close();
     front = new BlockFrontEnd({ queues: 2 });
-    await new BlockDriver({ host: front.host, image, name: 'xvda', log }).connect(front.nodes());
+    await new BlockDriver({ host: front.host, image, name: 'xvda', log }).connect(front.nodes(), fail);
     front.push([write(1n)], 1);
     front.push([front.transfer(BLKIF_OP_WRITE_BARRIER, 0, [])], 0);
     await turn();
@@ -119,53 +122,11 @@ it('a flush with data flushes before it writes', async () => {
   expect(whats()).toEqual(['write 8', 'flush 0'].sort());
 });
 
-describe('pause', () => {
-  it('waits for what is under way; the ring is whole then, and goes on where it was', async () => {
-    front.push([write(1n), write(2n)]);
-    let paused = false;
-    const pausing = connection.pause().then(() => {
-      paused = true;
-    });
-    front.push([write(3n)]);
-    image.calls[0]!.end();
-    await turn();
-    expect(paused).toBe(false);
-    image.calls[0]!.end();
-    await pausing;
-    expect(front.rings[0]!.get('rsp_prod')).toBe(2);
-    front.notify();
-    expect(image.calls.length).toBe(0);
-    connection.resume();
-    expect(whats()).toEqual(['write 24']);
-  });
-  it('waits for a barrier that waits', async () => {
-    front.push([write(1n), front.transfer(BLKIF_OP_WRITE_BARRIER, 0, []), write(2n)]);
-    const pausing = connection.pause();
-    image.calls[0]!.end();
-    await turn();
-    expect(whats()).toEqual(['flush 0']);
-    image.calls[0]!.end();
-    await pausing;
-    expect(front.rings[0]!.get('rsp_prod')).toBe(2);
-  });
-  it('leaves a turn that was to come', async () => {
-    front.push(Array.from({ length: 32 }, () => front.indirect(BLKIF_OP_READ, 0, pages(256), 300)));
-    expect(image.calls.length).toBe(4);
-    const pausing = connection.pause();
-    await turn();
-    expect(image.calls.length).toBe(4);
-    for (const call of [...image.calls]) call.end();
-    await pausing;
-    connection.resume();
-    expect(image.calls.length).toBe(4);
-  });
-});
-
 describe('disconnecting', () => {
   it('waits for what is under way and gives everything back', async () => {
     front.push([write(1n)]);
-    const closing = connection.close();
-    const again = connection.close();
+    const closing = connection.disconnect();
+    const again = connection.disconnect();
     await turn();
     expect(front.inUse(1)).toBe(true);
     image.calls[0]!.end();
@@ -175,12 +136,38 @@ describe('disconnecting', () => {
     front.push([write(2n)]);
     expect(image.calls.length).toBe(0);
   });
+  it('takes nothing any more, and leaves the ring for the next connection', async () => {
+    front.push([write(1n), write(2n), front.transfer(BLKIF_OP_WRITE_BARRIER, 0, [], { id: 9n }), write(3n)]);
+    const closing = connection.disconnect();
+    front.push([write(4n)]);
+    for (const expected of [['write 8', 'write 16'], ['write 16'], ['flush 0']]) {
+      expect(whats()).toEqual(expected);
+      image.calls[0]!.end();
+      await turn();
+    }
+    await closing;
+    expect(front.rings[0]!.get('rsp_prod')).toBe(3);
+    expect((await front.answers(3)).map(({ id }) => id)).toEqual([1n, 2n, 9n]);
+    await driver.connect(front.nodes(), fail);
+    expect(whats()).toEqual(['write 24', 'write 32']);
+  });
+  it('leaves a turn that was to come', async () => {
+    front.push(Array.from({ length: 32 }, () => front.indirect(BLKIF_OP_READ, 0, pages(256), 300)));
+    expect(image.calls.length).toBe(4);
+    const closing = connection.disconnect();
+    await turn();
+    expect(image.calls.length).toBe(4);
+    for (const call of [...image.calls]) call.end();
+    await closing;
+    await driver.connect(front.nodes(), fail);
+    expect(image.calls.length).toBe(4);
+  });
   it('leaves a ring for the next front end, at any index', async () => {
     image.held = false;
     front.push([write(1n), write(2n)]);
     await front.answers(2);
-    await connection.close();
-    connection = await driver.connect(front.nodes());
+    await connection.disconnect();
+    connection = await driver.connect(front.nodes(), fail);
     front.push([write(3n)]);
     expect(await front.answers(1)).toMatchObject([{ id: 3n, status: 0 }]);
     expect(driver.statistics.writeRequests).toBe(3);
@@ -192,7 +179,7 @@ describe('disconnecting', () => {
     await turn();
     expect(whats()).toEqual(['flush 0']);
     image.calls[0]!.end();
-    await connection.close();
+    await connection.disconnect();
     front.notify();
     expect(image.calls).toEqual([]);
   });

@@ -13,6 +13,9 @@ import { BlockFrontEnd, DATA_MFN, DATA_REF, page, pages, part, type Seg } from '
 import { MemoryImage } from './memory-image.js';
 
 const SECTOR = 512;
+const fail = (reason: string) => {
+  throw new Error(reason);
+};
 
 describe.each(['x86_64-abi', 'x86_32-abi'] as const)('%s', (protocol) => {
   let front: BlockFrontEnd;
@@ -22,7 +25,7 @@ describe.each(['x86_64-abi', 'x86_32-abi'] as const)('%s', (protocol) => {
     front = new BlockFrontEnd({ protocol });
     image = new MemoryImage();
     driver = new BlockDriver({ host: front.host, image, name: 'xvda' });
-    await driver.connect(front.nodes());
+    await driver.connect(front.nodes(), fail);
   });
   afterEach(() => front.close());
 
