@@ -14,6 +14,8 @@
 #include "kvm_vcpu.h"
 #include "kvm_vcpu_threads.h"
 #include "kvm_vm.h"
+#include "net_link.h"
+#include "net_tap.h"
 #include "notifier.h"
 #include "vcpu_kick.h"
 #ifdef XENNER_SOFT_CPU
@@ -27,6 +29,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   VcpuKick::init(env, exports);
   EventFd::init(env, exports);
   FileIo::init(env, exports);
+  NetTap::init(env, exports);
   KvmSystem::init(env, exports);
   KvmVm::init(env, exports);
   KvmVcpu::init(env, exports);
@@ -39,6 +42,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   init_file_lock(env, exports);
   init_file_range(env, exports);
   init_kvm_probe(env, exports);
+  init_net_link(env, exports);
   return exports;
 }
 

@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <csignal>
 #include <pthread.h>
-#include <sys/epoll.h>
 #include <system_error>
 #include <thread>
 #include <unistd.h>
@@ -28,9 +27,9 @@ uint64_t Watcher::add(int fd, uint32_t notifier, Mode mode) {
   return watch;
 }
 
-void Watcher::arm(uint64_t watch, int fd) {
+void Watcher::arm(uint64_t watch, int fd, uint32_t events) {
   epoll_event event = {};
-  event.events = EPOLLIN | EPOLLONESHOT;
+  event.events = events | EPOLLONESHOT;
   event.data.u64 = watch;
   epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event);
 }

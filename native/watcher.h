@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <sys/epoll.h>
 #include <unordered_map>
 
 class Watcher {
@@ -15,7 +16,8 @@ public:
 
   // Returns the watch, or 0 with errno.
   uint64_t add(int fd, uint32_t notifier, Mode mode);
-  void arm(uint64_t watch, int fd);
+  // For EPOLL* events. Those of the last call count.
+  void arm(uint64_t watch, int fd, uint32_t events = EPOLLIN);
   void remove(uint64_t watch, int fd);
 
 private:

@@ -16,6 +16,7 @@ RUN_PACKAGES=(
 TEST_PACKAGES=(
   xz-utils bzip2 lz4 lzop zstd qemu-utils python3-minimal perl-base libc6-dev clang-format shellcheck procps gdb xenstore-utils
   e2fsprogs xfsprogs fdisk gdisk lvm2 mmdebstrap
+  iproute2 passt
 )
 # Benchmarks: the peer.
 BENCH_PACKAGES=(qemu-system-x86)

@@ -81,6 +81,26 @@ export interface NativeFileIo {
   close(): void;
 }
 
+/** A tap, or a macvtap: see net_tap.h. */
+export interface NativeNetTap {
+  /** The interface's. */
+  readonly name: string;
+  /** TUN_F_* of linux/if_tun.h: what receive() may bring unfinished. */
+  setOffload(flags: number): void;
+  /** Does nothing to a macvtap. */
+  setCarrier(isUp: boolean): void;
+  /**
+   * Packets, struct virtio_net_hdr first, one behind the other at multiples of 8, and their lengths; as many as there are, fit, and
+   * have room for a packet of the largest size. Returns how many.
+   */
+  receive(into: Uint8Array, lengths: Uint32Array): number;
+  /** One packet, struct virtio_net_hdr first, of at most 64 pieces. False: there is no room just now. */
+  send(pieces: readonly Uint8Array[]): boolean;
+  /** Signals the notifier once when one of these has come: 1 packets, 2 room. */
+  watch(events: number): void;
+  close(): void;
+}
+
 export interface NativeKvmProbe {
   usable: boolean;
   /** One clause, lower case, for people: "no /dev/kvm", "ring-0 code runs at 4 MIPS: interpreted". */
@@ -119,6 +139,12 @@ export interface Addon extends KvmAddon {
   /** Takes O_NONBLOCK off an open file. */
   clearNonblock(fd: number): void;
   Notifier: { new (callback: () => void): NativeNotifier };
+  /** Of /dev/net/tun and a name, `%d` in which the kernel fills in; or of a macvtap's device and whatever name. */
+  NetTap: { new (path: string, name: string, notifier: number): NativeNetTap };
+  /** A request of rtnetlink with NLM_F_ACK. Throws the errno of the answer, and `what`. */
+  linkRequest(message: Uint8Array, what: string): void;
+  /** Of a network interface; 0: there is none. */
+  linkIndex(name: string): number;
   /** Wakes a notifier from any thread; several signals may become one call. Unknown ids are ignored. */
   notify(id: number): void;
   /** Host clocks read back to back: TSC ticks, CLOCK_MONOTONIC ns, CLOCK_REALTIME ns. */

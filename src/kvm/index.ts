@@ -46,5 +46,15 @@ export { type GuestMemoryOptions, HUGEPAGES } from './guest-memory-backing.js';
 export { type ClockSample, clockSample } from './host-clock.js';
 export { type HostMemory, type HugepagePool, hostMemory } from './host-memory.js';
 export { openLine } from './kvm-line.js';
+export {
+  changeLink,
+  createLink,
+  deleteLink,
+  type LinkChange,
+  linkIndex,
+  type MacvlanMode,
+  type NewLink,
+} from './net-link.js';
+export { type NetTap, openTap, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from './net-tap.js';
 export { createNotifier, type Notifier, notify } from './notifier.js';
 export { hasSoftCpu, softEngine } from './soft-engine.js';

@@ -57,7 +57,7 @@ export interface NetPort {
   readonly name: string;
   /** What send() takes. */
   readonly offloads: Offloads;
-  /** Begins to bring packets. One receiver at a time. */
+  /** Begins to bring packets. One receiver at a time. Throws a XennerError when the port has come to its end. */
   attach(receiver: NetReceiver): void;
   /** Packets that come from now on are lost. Idempotent. */
   detach(): void;

@@ -64,16 +64,16 @@ export class Vif implements NetReceiver {
     this.#multicast = new MulticastFilter(options.front.multicastControl);
   }
 
-  /** @throws XennerError (rejection) EFRONTEND, EPORT: the guest has not granted what it said it has */
+  /** @throws XennerError (rejection) EFRONTEND, EPORT: the guest has not granted what it said it has; the port's */
   static async connect(options: VifOptions): Promise<Vif> {
     const vif = new Vif(options);
     try {
       for (const queue of options.front.queues) await vif.#addQueue(queue);
+      options.port.attach(vif);
     } catch (error) {
       vif.close();
       throw error;
     }
-    options.port.attach(vif);
     // What the guest sent before the port was bound raised no event.
     for (const { tx } of vif.#queues) tx.kick();
     return vif;

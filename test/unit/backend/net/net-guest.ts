@@ -22,6 +22,10 @@ import { NR_PAGES, PAGE_INFO } from '../../hypercall/harness.js';
 import { FrontRing } from '../front-ring.js';
 
 const PAGE = 4096;
+/** Frames: 256 to receive in, some to send from, and those of rings. */
+const RX_MFN = 512;
+const TX_MFN = 768;
+const RING_MFN = 1012;
 const ALL: Offloads = { checksum4: true, checksum6: true, tcpv4: true, tcpv6: true };
 
 export interface Sent {
@@ -153,8 +157,9 @@ export class GuestQueue {
   /** Offers pages for packets. */
   offer(count: number, grant = (mfn: number) => this.guest.grant(mfn)): void {
     for (let i = 0; i < count; i++) {
-      const gref = grant(this.guest.frame());
       const id = this.rx.reqProdPvt & 255;
+      // Of one queue all 256; of four 64 each.
+      const gref = grant(RX_MFN + (((this.rx.firstMfn - RING_MFN) * 32 + id) % 256));
       this.#offered.set(id, gref);
       this.rx.put(abi.netif_rx_request.create({ id, gref }));
     }
@@ -197,6 +202,8 @@ export class NetGuest implements BackendHost {
   readonly memory = this.#guest.memory;
   /** How often each port was raised. */
   readonly raised = new Map<number, number>();
+  /** Called when a port is raised. */
+  onRaise: (port: number) => void = () => {};
   readonly #handlers = new Map<number, () => void>();
   readonly #grants = new HostGrants({
     memory: this.memory,
@@ -204,10 +211,8 @@ export class NetGuest implements BackendHost {
     nrPages: NR_PAGES,
     pageInfo: PAGE_INFO,
   });
-  #ringFrames = 1012;
-  #ringGrefs = 8;
+  #ringFrames = 0;
   #frames = 0;
-  #grefs = 0;
 
   access(gref: number, options: { readonly write: boolean }) {
     return this.#grants.access(gref, options);
@@ -216,16 +221,17 @@ export class NetGuest implements BackendHost {
     if (port > 4095) throw Object.assign(new Error('no such port'), { code: 'EPORT' });
     this.#handlers.set(port, onEvent);
     return {
-      notify: () => this.raised.set(port, (this.raised.get(port) ?? 0) + 1),
+      notify: () => {
+        this.raised.set(port, (this.raised.get(port) ?? 0) + 1);
+        this.onRaise(port);
+      },
       close: () => this.#handlers.delete(port),
     };
   }
 
-  /** Frames and grants are handed out from the first again. */
+  /** Frames are handed out from the first again. */
   reset(): void {
-    this.#ringFrames = 1012;
-    this.#ringGrefs = 8;
-    this.#frames = this.#grefs = 0;
+    this.#ringFrames = this.#frames = 0;
   }
   get boundPorts(): number {
     return this.#handlers.size;
@@ -236,17 +242,16 @@ export class NetGuest implements BackendHost {
   close(): void {
     this.#guest.close();
   }
-  /** A page that nobody else uses just now: they go round. */
+  /** A page for something to be sent: they go round. */
   frame(): number {
-    return 512 + (this.#frames++ % 500);
+    return TX_MFN + (this.#frames++ % (RING_MFN - TX_MFN));
   }
   ringFrame(): number {
-    return this.#ringFrames++;
+    return RING_MFN + this.#ringFrames++;
   }
-  /** Grants go round too. */
+  /** Each page has an entry of its own. */
   grant(mfn: number, flags = 0): number {
-    const gref = mfn >= 1012 ? this.#ringGrefs++ : 100 + (this.#grefs++ % 1900);
-    return this.#guest.grant(gref, mfn, GTF_permit_access | flags, 0);
+    return this.#guest.grant(mfn - RX_MFN + 8, mfn, GTF_permit_access | flags, 0);
   }
   /** The page behind a grant, as long as the entry stands. */
   granted(gref: number): Buffer {

@@ -294,7 +294,7 @@ describe('several queues', () => {
   it('share connections, whose packets stay in order', async () => {
     const queues = [queue, ...[30, 40, 50].map((tx) => new GuestQueue(guest, { tx, rx: tx + 1 }))];
     await connect(ALL, queues);
-    for (const each of queues) each.offer(100);
+    for (const each of queues) each.offer(64);
     for (let round = 0; round < 3; round++)
       for (let i = 0; i < 40; i++) {
         const packet = { version: i % 2 ? 4 : 6, protocol: 'tcp', payload: bytes(9), seq: round } as const;

@@ -1,0 +1,60 @@
+/** The addon's NetTap and rtnetlink with wrong arguments; what takes an interface is in test/net. */
+import { describe, expect, it } from 'vitest';
+import { loadAddon } from '../../src/kvm/addon.js';
+import { changeLink, createLink, linkIndex, openTap } from '../../src/kvm/index.js';
+
+const addon = loadAddon();
+
+describe('NetTap', () => {
+  const bad: Array<{ name: string; args: unknown[]; error: object }> = [
+    { name: 'no path', args: [1, 'a', 1], error: { code: 'EINVAL' } },
+    { name: 'no name', args: ['/dev/net/tun', undefined, 1], error: { code: 'EINVAL' } },
+    { name: 'no notifier', args: ['/dev/net/tun', 'a', -1], error: { code: 'EINVAL' } },
+    { name: 'a path that is none', args: ['/dev/no-such-tap', 'a', 1], error: { code: 'ENOENT' } },
+    { name: 'a device that is no tap', args: ['/dev/null', 'a', 1], error: { code: 'ENOTTY' } },
+    { name: 'a name with a NUL', args: ['/dev/null', 'a\0b', 1], error: { code: 'EINVAL' } },
+    { name: 'a name of 16 bytes', args: ['/dev/null', 'a'.repeat(16), 1], error: { code: 'EINVAL' } },
+  ];
+  it.each(bad)('refuses $name', ({ args, error }) => {
+    const make = () => Reflect.construct(addon.NetTap, args);
+    expect(make).toThrow(expect.objectContaining(error));
+  });
+  it('is explained to the user', () => {
+    expect(() => openTap('/dev/no-such-tap', 'vif1.0', () => {})).toThrow(
+      /^cannot open the tap vif1.0: .*; there is no such device: load the kernel's module tun$/,
+    );
+  });
+});
+
+describe('rtnetlink', () => {
+  it('knows the interfaces there are', () => {
+    expect(linkIndex('lo')).toBe(1);
+    expect(linkIndex('no-such-link')).toBeUndefined();
+    expect(linkIndex('a'.repeat(1000))).toBeUndefined();
+  });
+  it.each([
+    { name: 'no message', args: ['x', 'what'] },
+    { name: 'half a header', args: [new Uint8Array(15), 'what'] },
+    { name: 'words', args: [new Uint16Array(20), 'what'] },
+    { name: 'no name for it', args: [new Uint8Array(32)] },
+  ])('refuses $name', ({ args }) => {
+    expect(() => Reflect.apply(addon.linkRequest, undefined, args)).toThrow(
+      expect.objectContaining({ code: 'EINVAL' }),
+    );
+  });
+  it('says what the kernel makes of nonsense', () => {
+    const message = Buffer.alloc(32);
+    message.writeUInt32LE(32, 0);
+    message.writeUInt16LE(16, 4);
+    message.writeUInt16LE(5, 6);
+    message.writeInt32LE(0x7fffffff, 20);
+    expect(() => addon.linkRequest(message, 'a try')).toThrow(/^a try: /);
+  });
+  it('is not asked about what is no address, and no interface', () => {
+    expect(() => changeLink('lo', { address: '00:16:3e' })).toThrow('"00:16:3e" is no MAC address');
+    expect(() => changeLink('no-such-link', { up: true })).toThrow(
+      'there is no network interface no-such-link',
+    );
+    expect(() => createLink('a'.repeat(20), { kind: 'bridge' })).toThrow(/cannot make the bridge a+: /);
+  });
+});
