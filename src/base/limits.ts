@@ -136,6 +136,9 @@ export const MAX_QCOW2_BITMAP_CLUSTERS = 1024 * 1024;
 export const MAX_QCOW2_REBUILD_CLUSTERS = 64 * 1024 * 1024;
 export const MAX_QCOW2_REBUILD_TABLES = 1024 * 1024;
 
+/** Bitmaps of a VHD's blocks that are kept; 512 bytes each, mostly. */
+export const MAX_VHD_BITMAPS = 16_384;
+
 /* Guest disks, as read for their kernel */
 /** Requests to one disk over its whole inspection: what bounds every walk that an image can lead us on. */
 export const MAX_GUEST_DISK_READS = 2_000_000;

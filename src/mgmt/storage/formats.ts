@@ -5,6 +5,8 @@ import { isQcow2 } from './qcow2/header.js';
 import { openQcow2 } from './qcow2/open.js';
 import { RawImage } from './raw-image.js';
 import type { ByteStore } from './storage-file.js';
+import { isVhd } from './vhd/format.js';
+import { openVhd } from './vhd/open.js';
 
 /** What an image may ask for while it is opened. */
 export interface OpenContext {
@@ -38,7 +40,13 @@ const raw: ImageFormat = {
   },
 };
 
-const FORMATS: readonly ImageFormat[] = [{ name: 'qcow2', recognizes: isQcow2, open: openQcow2 }, raw];
+const FORMATS: readonly ImageFormat[] = [
+  { name: 'qcow2', recognizes: isQcow2, open: openQcow2 },
+  { name: 'vhd', recognizes: isVhd, open: openVhd },
+  // QEMU's name of it.
+  { name: 'vpc', recognizes: () => false, open: openVhd },
+  raw,
+];
 
 export function probe(head: Uint8Array): ImageFormat {
   return FORMATS.find((format) => format.recognizes(head)) ?? raw;
