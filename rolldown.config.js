@@ -27,7 +27,8 @@ export default [
   library,
   single('src/cli/start.ts', 'dist/cli/main.js'),
   single('src/xenner/domain/worker-start.ts', 'dist/worker.cjs'),
-  // What those two run: see src/base/program.ts.
+  // What they run: see src/base/program.ts.
   single('src/cli/main.ts', 'dist/cli/program.js'),
+  single('src/cli/guest-main.ts', 'dist/cli/guest-program.js'),
   single('src/xenner/domain/worker.ts', 'dist/worker-program.js'),
 ];

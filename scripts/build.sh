@@ -89,7 +89,8 @@ make_ts() {
   nice node_modules/.bin/tsc -p . && nice node_modules/.bin/rolldown -c --logLevel warn || return
   echo '{ "type": "commonjs" }' >dist/cli/package.json
   chmod +x dist/cli/main.js
-  node scripts/lib/compile-program.mjs dist/cli/program.js dist/worker-program.js
+  node scripts/lib/compile-program.mjs dist/cli/program.js dist/cli/guest-program.js \
+    dist/worker-program.js
 }
 
 mkdir -p "$STAMPS" build/Release

@@ -5,5 +5,7 @@ import { compiledFile } from '../base/paths.js';
 import { runProgram } from '../base/program.js';
 import { startThreadEarly } from '../xenner/domain/vcpu-thread.js';
 
-if (process.argv[2] === 'run' || process.argv[2] === 'restore') startThreadEarly();
-runProgram(compiledFile('cli/program.js'), createRequire(import.meta.url));
+const runsGuest = ['run', 'restore'].includes(process.argv[2] ?? '');
+if (runsGuest) startThreadEarly();
+const program = runsGuest ? 'cli/guest-program.js' : 'cli/program.js';
+runProgram(compiledFile(program), createRequire(import.meta.url));

@@ -17,9 +17,12 @@ function copy(name: string): string {
 }
 
 describe('a program that was compiled ahead', () => {
-  it.each(['cli/program.js', 'worker-program.js'])('%s is taken as it was built', (name) => {
-    expect(loadProgram(compiledFile(name)).ahead).toBe(true);
-  });
+  it.each(['cli/program.js', 'cli/guest-program.js', 'worker-program.js'])(
+    '%s is taken as it was built',
+    (name) => {
+      expect(loadProgram(compiledFile(name)).ahead).toBe(true);
+    },
+  );
 
   it.each<[string, (file: string) => void]>([
     ['is not there', (file) => rmSync(`${file}.cache`)],
