@@ -3,8 +3,9 @@
  * talk through two back ends, and check what comes of it.
  */
 import * as abi from '../../../src/xenner/abi/netif.js';
-import { type NetConnection, NetDriver } from '../../../src/xenner/backend/net/net-driver.js';
+import { NetDriver } from '../../../src/xenner/backend/net/net-driver.js';
 import type { NetPort } from '../../../src/xenner/backend/net/net-port.js';
+import type { BackendConnection } from '../../../src/xenner/backend/xenbus.js';
 import { GuestQueue, gsoInfo, NetGuest } from '../../unit/backend/net/net-guest.js';
 
 const PORT = { tx: 20, rx: 21 };
@@ -18,7 +19,7 @@ export class WireEnd {
   /** Packets that came as segments are. */
   segments = 0;
   readonly failures: string[] = [];
-  #connection: NetConnection | undefined;
+  #connection: BackendConnection | undefined;
 
   constructor(port: NetPort) {
     this.driver = new NetDriver(this.guest, port, { mac: '00:16:3e:00:00:01', handle: 0 });

@@ -2,6 +2,7 @@
 import { XennerError } from '../../../base/errors.js';
 import { MAX_NET_QUEUES } from '../../../base/limits.js';
 import type { BackendHost } from '../backend-host.js';
+import type { BackendConnection, BackendDriver } from '../xenbus.js';
 import { newCounters } from './counters.js';
 import { Credit, type Rate } from './credit.js';
 import { parseFrontEnd } from './front-nodes.js';
@@ -22,13 +23,7 @@ export interface NetDeviceOptions {
   readonly vifname?: string | undefined;
 }
 
-/** A guest's driver at work. */
-export interface NetConnection {
-  /** Resolves when nothing of the guest's is touched any more. Idempotent. */
-  disconnect(): Promise<void>;
-}
-
-export class NetDriver {
+export class NetDriver implements BackendDriver {
   readonly type = 'vif';
   /** From the guest's point of view; they go on when it connects again. */
   readonly counters: VifCounters = { tx: newCounters(), rx: newCounters() };
@@ -85,7 +80,7 @@ export class NetDriver {
   async connect(
     nodes: ReadonlyMap<string, string>,
     failed: (reason: string) => void,
-  ): Promise<NetConnection> {
+  ): Promise<BackendConnection> {
     if (this.#vif !== undefined) throw new XennerError('EBUSY', `vif ${this.options.handle} is connected`);
     const { rate } = this.options;
     const vif = await Vif.connect({

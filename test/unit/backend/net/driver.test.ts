@@ -1,7 +1,8 @@
 /** A network device's life: what it says in xenstore, what it makes of a driver's nodes, connecting again, its link, its end. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MAX_NET_QUEUES } from '../../../../src/base/limits.js';
-import { type NetConnection, NetDriver } from '../../../../src/xenner/backend/net/net-driver.js';
+import { NetDriver } from '../../../../src/xenner/backend/net/net-driver.js';
+import type { BackendConnection } from '../../../../src/xenner/backend/xenbus.js';
 import { GuestQueue, NetGuest, TestPort, whole } from './net-guest.js';
 import { bytes } from './packets.js';
 
@@ -21,7 +22,7 @@ beforeEach(() => {
 });
 afterEach(() => guest.close());
 
-const connect = (nodes = guest.nodes([queue])): Promise<NetConnection> =>
+const connect = (nodes = guest.nodes([queue])): Promise<BackendConnection> =>
   driver.connect(nodes, (reason) => failures.push(reason));
 
 describe('nodes', () => {

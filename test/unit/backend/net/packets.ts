@@ -13,6 +13,12 @@ export interface PacketSpec {
   readonly seq?: number;
   readonly flags?: number;
   readonly ports?: readonly [number, number];
+  readonly ack?: number;
+  readonly window?: number;
+  /** Source and destination. */
+  readonly addresses?: readonly number[];
+  /** Destination and source. */
+  readonly macs?: readonly number[];
 }
 
 const TCP = 6;
@@ -44,7 +50,7 @@ function pseudoHeader(
 }
 
 function transportHeader(spec: PacketSpec): number[] {
-  const { payload, ports = [1000, 80], seq = 1, flags = 0x18, tcpOptions = 0 } = spec;
+  const { payload, ports = [1000, 80], seq = 1, flags = 0x18, tcpOptions = 0, ack = 7, window = 500 } = spec;
   const head = [...word(ports[0]), ...word(ports[1])];
   if (spec.protocol === 'udp') return [...head, ...word(8 + payload.length), 0, 0];
   const offset = (5 + tcpOptions / 4) << 4;
@@ -52,10 +58,10 @@ function transportHeader(spec: PacketSpec): number[] {
   return [
     ...head,
     ...long(seq),
-    ...long(7),
+    ...long(ack),
     offset,
     flags,
-    ...word(500),
+    ...word(window),
     0,
     0,
     0,
@@ -95,7 +101,9 @@ function networkHeader(spec: PacketSpec, protocol: number, length: number, addre
 export function makePacket(spec: PacketSpec): Buffer {
   const { version, payload, checksum = 'full', vlans = [] } = spec;
   const protocol = spec.protocol === 'tcp' ? TCP : UDP;
-  const addresses = Array.from({ length: version === 4 ? 8 : 32 }, (_, i) => 10 + i * 3);
+  const addresses = [
+    ...(spec.addresses ?? Array.from({ length: version === 4 ? 8 : 32 }, (_, i) => 10 + i * 3)),
+  ];
   const transport = transportHeader(spec);
   const length = transport.length + payload.length;
   const pseudo = onesSum(pseudoHeader(version, addresses, protocol, length));
@@ -105,7 +113,7 @@ export function makePacket(spec: PacketSpec): Buffer {
     const all = onesSum([...pseudoHeader(version, addresses, protocol, length), ...transport, ...payload]);
     transport.splice(at, 2, ...word(~all & 0xffff || 0xffff));
   }
-  const ethernet = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
+  const ethernet = [...(spec.macs ?? [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2])];
   for (const vlan of vlans) ethernet.push(...word(VLAN), ...word(vlan));
   ethernet.push(...word(version === 4 ? 0x0800 : 0x86dd));
   return Buffer.from([
@@ -144,7 +152,9 @@ export function checkPacket(frame: Buffer): Parsed {
   if (isV4 && onesSum([...frame.subarray(network, transport)]) !== 0xffff) throw new Error("IP's checksum");
   const addresses = [...frame.subarray(network + (isV4 ? 12 : 8), network + (isV4 ? 20 : 40))];
   const body = [...frame.subarray(transport)];
-  if (onesSum([...pseudoHeader(version, addresses, protocol, body.length), ...body]) !== 0xffff)
+  // RFC 768: zero is none, over IPv4.
+  const hasNone = isV4 && protocol === UDP && frame.readUInt16BE(transport + 6) === 0;
+  if (!hasNone && onesSum([...pseudoHeader(version, addresses, protocol, body.length), ...body]) !== 0xffff)
     throw new Error('checksum');
   const isTcp = protocol === TCP;
   const header = isTcp ? (frame[transport + 12]! >> 4) * 4 : 8;

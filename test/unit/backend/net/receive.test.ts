@@ -4,8 +4,9 @@ import { MAX_NET_MULTICAST } from '../../../../src/base/limits.js';
 import { GTF_readonly } from '../../../../src/xenner/abi/grant-table.js';
 import * as abi from '../../../../src/xenner/abi/netif.js';
 import { parseHeaders } from '../../../../src/xenner/backend/net/headers.js';
-import { type NetConnection, NetDriver } from '../../../../src/xenner/backend/net/net-driver.js';
+import { NetDriver } from '../../../../src/xenner/backend/net/net-driver.js';
 import type { Packet } from '../../../../src/xenner/backend/net/net-port.js';
+import type { BackendConnection } from '../../../../src/xenner/backend/xenbus.js';
 import { GuestQueue, NetGuest, type Received, TestPort, whole } from './net-guest.js';
 import { bytes, checkPacket, makePacket, type PacketSpec } from './packets.js';
 
@@ -23,7 +24,7 @@ let guest: NetGuest;
 let queue: GuestQueue;
 let port: TestPort;
 let driver: NetDriver;
-let connection: NetConnection | undefined;
+let connection: BackendConnection | undefined;
 let failures: string[];
 
 async function connect(features: Record<string, number> = ALL, queues = [queue]): Promise<void> {

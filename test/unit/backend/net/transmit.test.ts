@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { MAX_NET_BATCH_REQUESTS } from '../../../../src/base/limits.js';
 import * as abi from '../../../../src/xenner/abi/netif.js';
-import { type NetConnection, NetDriver } from '../../../../src/xenner/backend/net/net-driver.js';
+import { NetDriver } from '../../../../src/xenner/backend/net/net-driver.js';
+import type { BackendConnection } from '../../../../src/xenner/backend/xenbus.js';
 import { ALL_OFFLOADS, GuestQueue, gsoInfo, NetGuest, TestPort } from './net-guest.js';
 import { bytes, checkPacket, makePacket } from './packets.js';
 
@@ -15,7 +16,7 @@ let guest: NetGuest;
 let queue: GuestQueue;
 let port: TestPort;
 let driver: NetDriver;
-let connection: NetConnection | undefined;
+let connection: BackendConnection | undefined;
 let failures: string[];
 
 async function connect(options: Partial<ConstructorParameters<typeof NetDriver>[2]> = {}): Promise<void> {
