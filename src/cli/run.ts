@@ -3,10 +3,12 @@ import { Command } from 'commander';
 import { DEFAULT_MEMORY_MIB, type DomainConfig } from '../xenner/domain/config.js';
 import { createDomain } from '../xenner/domain/domain.js';
 import { LATEST } from '../xenner/profile/profiles.js';
+import { addDeviceOptions, type DeviceChoice, diskDefinitions, withDisks } from './device-options.js';
 import { addHostOptions, type HostChoice, hostOptions, wholeNumber } from './options.js';
 import { addSessionOptions, runSession, type SessionOptions } from './session.js';
 
-interface RunOptions extends HostChoice, SessionOptions {
+interface RunOptions extends HostChoice, SessionOptions, DeviceChoice {
+  name: string;
   kernel: string;
   ramdisk?: string;
   cmdline: string;
@@ -21,6 +23,7 @@ export function runCommand(): Command {
   const command = new Command('run')
     .description('boot a PV kernel with its console on this terminal (Ctrl-] leaves and ends the guest)')
     .requiredOption('--kernel <file>', 'kernel: ELF or bzImage')
+    .option('--name <name>', 'of the domain', 'xenner')
     .option('--ramdisk <file>', 'initial ramdisk')
     .option('--cmdline <text>', 'kernel command line', '')
     .option('--memory <MiB>', 'guest memory', wholeNumber, DEFAULT_MEMORY_MIB)
@@ -29,13 +32,16 @@ export function runCommand(): Command {
     .option('--no-reboot', 'end when the guest reboots, instead of starting it anew')
     .option('--no-fast-paths', 'send every hypercall to TypeScript')
     .action(async (options: RunOptions) => {
-      process.exitCode = await runSession(() => createDomain(domainConfig(options)), options);
+      process.exitCode = await withDisks(await diskDefinitions(options), (devices) =>
+        runSession(() => createDomain(domainConfig(options), devices), options),
+      );
     });
-  return addHostOptions(addSessionOptions(command));
+  return addHostOptions(addSessionOptions(addDeviceOptions(command)));
 }
 
 function domainConfig(options: RunOptions): DomainConfig {
   return {
+    name: options.name,
     kernel: options.kernel,
     cmdline: options.cmdline,
     memoryMiB: options.memory,

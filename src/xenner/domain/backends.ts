@@ -4,6 +4,7 @@ import { MAX_CONSOLE_INPUT_BYTES } from '../../base/limits.js';
 import { createNotifier, GuestMemory, kick, type Notifier, openLine } from '../../kvm/index.js';
 import type { BackendChannel, BackendHost } from '../backend/backend-host.js';
 import { ConsoleBackend, type ConsoleSink } from '../backend/console.js';
+import type { Device } from '../backend/device.js';
 import type { EventInbox } from '../event-inbox.js';
 import { EventLine } from '../event-line.js';
 import { type HostGrant, HostGrants } from '../grants/host-grants.js';
@@ -17,6 +18,7 @@ import {
   XenstoreRing,
 } from '../xenstore/index.js';
 import type { CompleteConfig } from './config.js';
+import { Devices } from './devices.js';
 import type { ReadyMessage } from './messages.js';
 import type { Order } from './orders.js';
 
@@ -26,6 +28,8 @@ export interface BackendsDomain {
   readonly inbox: EventInbox;
   readonly xenstore: Xenstore;
   readonly console: ConsoleSink;
+  /** Those that it has now. */
+  readonly devices: ReadonlySet<Device>;
   /** Has the vCPU thread obey. */
   order(order: Order): Promise<void>;
 }
@@ -36,6 +40,7 @@ export class Backends implements BackendHost {
   readonly toolstack: XenstoreHandle;
   readonly store: XenstoreRing;
   readonly console: ConsoleBackend;
+  readonly devices: Devices;
   readonly #grants: HostGrants;
   readonly #line: EventLine | undefined;
   readonly #channels = new Set<Notifier>();
@@ -58,13 +63,16 @@ export class Backends implements BackendHost {
     this.#line = line === undefined ? undefined : new EventLine(memory, line.addresses, openLine(line.id));
     this.#grants = new HostGrants({ memory, grantFrames, nrPages, pageInfo });
     this.console = new ConsoleBackend(memory, consoleRing, domain.console, () => this.#raise(consolePort));
+    this.devices = new Devices(this, this.toolstack);
     const raise = () => this.#raise(storePort);
     const ring = { domid, memory, ring: storeRing, raise };
     if (saved === undefined) {
       this.#layout();
+      this.#addDevices(false);
       this.store = new XenstoreRing(domain.xenstore, ring);
     } else {
       this.store = new XenstoreRing(domain.xenstore, { ...ring, saved: saved.get('storeRing') });
+      this.#addDevices(true);
       this.console.input(Buffer.from(saved.get('consoleInput').bytes(MAX_CONSOLE_INPUT_BYTES)));
     }
   }
@@ -78,11 +86,13 @@ export class Backends implements BackendHost {
   /** Touches nothing of the guest's until thaw(). @returns what there is to save */
   async freeze(): Promise<Json> {
     this.store.freeze();
+    await this.devices.suspend();
     const consoleInput = Buffer.from(this.console.freeze()).toString('base64');
     return { consoleInput, storeRing: this.store.save(), xenstore: this.domain.xenstore.save() };
   }
 
   thaw(): void {
+    this.#addDevices(true);
     this.store.thaw();
     this.console.thaw();
   }
@@ -102,6 +112,7 @@ export class Backends implements BackendHost {
     const notifier = createNotifier(() => {
       if (open) onEvent();
     });
+    const { id } = notifier;
     this.#channels.add(notifier);
     const close = () => {
       open = false;
@@ -109,7 +120,7 @@ export class Backends implements BackendHost {
       notifier.close();
     };
     try {
-      await this.domain.order({ kind: 'bind', port, notifier: notifier.id });
+      await this.domain.order({ kind: 'bind', port, notifier: id });
     } catch (error) {
       close();
       throw error;
@@ -120,13 +131,14 @@ export class Backends implements BackendHost {
         if (!open) return;
         close();
         // A domain that has ended has no ports.
-        this.domain.order({ kind: 'unbind', notifier: notifier.id }).catch(() => {});
+        this.domain.order({ kind: 'unbind', notifier: id }).catch(() => {});
       },
     };
   }
 
-  /** The guest is gone, and nothing of its memory is touched any more. */
-  close(): void {
+  /** The guest is gone. Resolves when nothing of its memory is touched any more. */
+  async close(): Promise<void> {
+    await this.devices.suspend();
     this.store.close();
     removeDomain(this.toolstack, { domid: this.domid, uuid: this.domain.config.uuid });
     this.toolstack.close();
@@ -134,6 +146,10 @@ export class Backends implements BackendHost {
     this.#channels.clear();
     this.#line?.close();
     this.memory.close();
+  }
+
+  #addDevices(restored: boolean): void {
+    for (const device of this.domain.devices) this.devices.add(device, restored);
   }
 
   #layout(): void {

@@ -2,13 +2,28 @@
 import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
 import { XennerError } from '../../base/errors.js';
+import type { Device } from '../backend/device.js';
 import type { GdbServer } from '../gdb/server.js';
 import { Xenstore } from '../xenstore/index.js';
 import { type CompleteConfig, completeConfig, type DomainConfig } from './config.js';
 import type { CrashReport } from './crash.js';
+import { checkDistinct } from './devices.js';
 import { type DomainStats, ExitCounts } from './exit-counts.js';
+import { GuestControl } from './guest-control.js';
 import type { EndMessage, EndReason } from './messages.js';
 import { Run, type SavedStart } from './run.js';
+
+/** libxl waits as long (LIBXL_DESTROY_TIMEOUT). */
+const DETACH_TIMEOUT_MS = 10_000;
+
+/** @internal */
+export interface DomainOptions {
+  readonly devices?: readonly Device[];
+  /** Default: an empty one. */
+  readonly xenstore?: Xenstore;
+  /** Throws where the guest must not start anew. */
+  checkReboot?(): void;
+}
 
 /** How a domain ended. */
 export interface DomainEnd {
@@ -46,18 +61,20 @@ export class Domain extends EventEmitter<DomainEvents> {
 
   /** Its own: no other domain is in it. */
   readonly xenstore: Xenstore;
+  readonly #devices: Set<Device>;
   #saving = false;
 
   /**
    * @internal use createDomain() or restoreDomain()
-   * @param options.checkReboot throws where the guest must not start anew
    */
   constructor(
     private readonly config: CompleteConfig,
-    private readonly options: { xenstore?: Xenstore; checkReboot?: () => void } = {},
+    private readonly options: DomainOptions = {},
   ) {
     super();
     this.xenstore = options.xenstore ?? new Xenstore();
+    checkDistinct(options.devices ?? []);
+    this.#devices = new Set(options.devices);
   }
 
   get name(): string {
@@ -98,6 +115,7 @@ export class Domain extends EventEmitter<DomainEvents> {
           xenstore,
           exits: this.#exits,
           saved,
+          devices: this.#devices,
           console: {
             write: (chunk) => {
               this.#output(chunk);
@@ -201,6 +219,37 @@ export class Domain extends EventEmitter<DomainEvents> {
     }
   }
 
+  get devices(): readonly Device[] {
+    return [...this.#devices];
+  }
+
+  /** Plugs a device in. @throws XennerError ENOTRUNNING, EBUSY, EDEVICE_EXISTS */
+  attach(device: Device): void {
+    const { backends } = this.#running;
+    if (backends === undefined || this.#saving)
+      throw new XennerError('EBUSY', 'the domain is not ready for it');
+    checkDistinct([...this.#devices, device]);
+    backends.devices.add(device);
+    this.#devices.add(device);
+  }
+
+  /**
+   * Asks the guest to let go of a device, and takes it away; with `force` without asking. Resolves when nothing uses it any more.
+   * @throws XennerError (rejection) EDEVICE_IN_USE: the guest did not within the time; when it does, the device goes all the same
+   */
+  async detach(device: Device, { force = false, timeoutMs = DETACH_TIMEOUT_MS } = {}): Promise<void> {
+    await this.#run?.backends?.devices.remove(device, { force, timeoutMs });
+    this.#devices.delete(device);
+  }
+
+  /** What a tool stack asks the guest for. @throws XennerError ENOTRUNNING */
+  get control(): GuestControl {
+    const { backends } = this.#running;
+    if (backends === undefined) throw new XennerError('ENOTRUNNING', 'the domain does not run');
+    const { domid, toolstack } = backends;
+    return new GuestControl(toolstack, `/local/domain/${domid}`, this.config);
+  }
+
   get #running(): Run {
     if (this.#run !== undefined) return this.#run;
     throw new XennerError('ENOTRUNNING', 'the domain does not run');
@@ -252,8 +301,8 @@ const TAIL_BYTES = 4096;
  * Makes a domain and starts it. The promise resolves when the guest is about to execute its first instruction.
  * @throws XennerError (rejection) with a `code` for what is wrong with the configuration, its files or the host
  */
-export async function createDomain(config: DomainConfig): Promise<Domain> {
-  const domain = new Domain(completeConfig(config));
+export async function createDomain(config: DomainConfig, devices: readonly Device[] = []): Promise<Domain> {
+  const domain = new Domain(completeConfig(config), { devices });
   await domain.listen();
   await domain.start();
   return domain;

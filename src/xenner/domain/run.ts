@@ -6,6 +6,7 @@ import type { MessagePort, Worker } from 'node:worker_threads';
 import { XennerError } from '../../base/errors.js';
 import { createNotifier, kick, type Notifier } from '../../kvm/index.js';
 import type { ConsoleSink } from '../backend/console.js';
+import type { Device } from '../backend/device.js';
 import { EventInbox } from '../event-inbox.js';
 import type { SavedMachine } from '../save/save-file.js';
 import type { Json, Saved } from '../save/saved.js';
@@ -38,6 +39,7 @@ export interface RunOptions {
   readonly exits: ExitCounts;
   readonly console: ConsoleSink;
   readonly saved: SavedStart | undefined;
+  readonly devices: ReadonlySet<Device>;
   /** The other end of a debugger's line, which wakes the vCPU thread. */
   openLine(wake: () => void): MessagePort | undefined;
 }
@@ -142,10 +144,10 @@ export class Run {
   }
 
   #ready(message: ReadyMessage): void {
-    const { config, xenstore, console, saved } = this.options;
+    const { config, xenstore, console, devices, saved } = this.options;
     this.#engineId = message.engineId;
     const order = (order: Order) => this.order(order);
-    const domain = { config, inbox: this.#inbox, xenstore, console, order };
+    const domain = { config, inbox: this.#inbox, xenstore, console, devices, order };
     try {
       this.backends = new Backends(domain, message, saved?.backends);
     } catch (error) {
@@ -161,16 +163,14 @@ export class Run {
 
   #failed(error: XennerError): void {
     if (this.#over) return;
-    this.#dispose(error);
-    this.events.failed(error);
+    void this.#dispose(error).then(() => this.events.failed(error));
   }
 
   #ended(message: EndMessage): void {
     if (this.#over) return;
     // What the guest has written and nobody has read is in the save file.
     if (message.reason !== 'saved') this.backends?.flush();
-    this.#dispose(ended());
-    this.events.ended(message);
+    void this.#dispose(ended()).then(() => this.events.ended(message));
   }
 
   #settle(id: number, error: XennerError | undefined): void {
@@ -179,12 +179,13 @@ export class Run {
     answer?.(error);
   }
 
-  #dispose(error: XennerError): void {
+  async #dispose(error: XennerError): Promise<void> {
     this.#over = true;
     for (const id of this.#orders.keys()) this.#settle(id, error);
     for (const notifier of this.#notifiers) notifier.close();
-    this.backends?.close();
+    const { backends } = this;
     this.backends = undefined;
+    await backends?.close();
     // The thread closes its side and has nothing left to live for.
     this.worker.postMessage('release');
     this.worker.unref();

@@ -3,6 +3,7 @@
 import { XennerError } from '../../base/errors.js';
 import type { Topic } from '../../base/log.js';
 import type { EngineWish, GuestMemoryOptions } from '../../kvm/index.js';
+import type { Device } from '../backend/device.js';
 import { backingOf, framesOf } from '../domain/config.js';
 import { Domain } from '../domain/domain.js';
 import { Xenstore } from '../xenstore/index.js';
@@ -29,7 +30,11 @@ export interface RestoreOptions extends GuestMemoryOptions {
  * @throws XennerError (rejection): ESAVE_FILE, ESAVE_DAMAGED, ESAVE_VERSION; ESAVE_CPU when the guest uses features that the
  * engine's CPU has not; what createDomain() throws
  */
-export async function restoreDomain(path: string, options: RestoreOptions = {}): Promise<Domain> {
+export async function restoreDomain(
+  path: string,
+  options: RestoreOptions = {},
+  devices: readonly Device[] = [],
+): Promise<Domain> {
   const file = SaveFile.open(path);
   try {
     const { config, files } = restoreConfig(file.state.get('config'));
@@ -45,7 +50,7 @@ export async function restoreDomain(path: string, options: RestoreOptions = {}):
     const { engine = 'auto', gdb, trace = [] } = options;
     const domain = new Domain(
       { ...config, backing: backingOf(options), engine, gdb, trace },
-      { xenstore, checkReboot: () => checkFiles(files) },
+      { devices, xenstore, checkReboot: () => checkFiles(files) },
     );
     await domain.listen();
     await domain.start({ machine: file.machine, backends });

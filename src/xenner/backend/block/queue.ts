@@ -126,7 +126,8 @@ export class BlockQueue {
         return this.#transfer(request, kind, protocol.segments(count));
       }
       case BLKIF_OP_INDIRECT:
-        return this.#startIndirect(request);
+        // The response names what it stands for, as blkback's does: blkfront insists.
+        return this.#startIndirect({ ...request, operation: protocol.indirectOp });
       case BLKIF_OP_DISCARD:
         return this.#discard(request);
       default:
