@@ -153,6 +153,7 @@ export const MAX_LVM_METADATA_BYTES = 4 * MIB;
 export const MAX_LVM_SEGMENTS = 65_536;
 export const MAX_LOGICAL_VOLUMES = 256;
 export const MAX_GUEST_DIRECTORY_ENTRIES = 1_000_000;
+export const MAX_GUEST_DIRECTORY_BYTES = 1024 * MIB;
 /** PATH_MAX of Linux, and its MAXSYMLINKS. */
 export const MAX_GUEST_PATH_BYTES = 4096;
 export const MAX_GUEST_SYMLINKS = 40;

@@ -1,6 +1,6 @@
 /** Disks and file systems, made by the programs that make real ones. */
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CachedDisk } from '../../../../src/mgmt/guestfs/byte-source.js';
@@ -48,8 +48,24 @@ export function mke2fs(path: string, megabytes: number, options: readonly string
   return path;
 }
 
+/** A file system of this machine's kernel, filled by `use`; undefined where that cannot be had. */
+export function mounted<T>(image: string, use: (folder: string) => T): T | undefined {
+  const folder = `${image}.mnt`;
+  mkdirSync(folder, { recursive: true });
+  try {
+    run('mount', ['-o', 'loop', image, folder]);
+  } catch {
+    return undefined;
+  }
+  try {
+    return use(folder);
+  } finally {
+    run('umount', [folder]);
+  }
+}
+
 export function copy(from: string, to: string): string {
-  copyFileSync(from, to);
+  run('cp', ['--sparse=always', from, to]);
   return to;
 }
 
