@@ -1,20 +1,27 @@
-/** `xenner inspect KERNEL`: what a kernel file is, and whether it can boot as a PV guest. */
+/** `xenner inspect IMAGE`: what a kernel file is, and whether it can boot as a PV guest; what is on a disk, and what it boots. */
 import { Command } from 'commander';
 import { loadAddon } from '../kvm/addon.js';
 import { featureNames } from '../xenner/builder/features.js';
-import { inspectKernel, type KernelReport } from '../xenner/builder/inspect-kernel.js';
+import { inspectKernel, type KernelReport, looksLikeKernel } from '../xenner/builder/inspect-kernel.js';
 import { hex } from '../xenner/builder/xen-params.js';
+import { diskText, inspectDisk } from './inspect-disk.js';
+import { printable } from './printable.js';
 
 export function inspectCommand(): Command {
   return new Command('inspect')
-    .description('show what a kernel image is and whether it can boot as a PV guest')
-    .argument('<kernel>', 'a vmlinuz or vmlinux file')
+    .description('show what is in a kernel or a disk image: whether and what it can boot as a PV guest')
+    .argument('<image>', 'a vmlinuz or vmlinux file, or a disk of any format that guests can have')
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
-      '\nExit status 0 says that the kernel was inspected, PV-capable or not; 1 that it could not be.',
+      '\nExit status 0 says that the image was inspected, PV-capable or not; 1 that it could not be.',
     )
-    .action((path: string, options: { json?: true }) => {
+    .action(async (path: string, options: { json?: true }) => {
+      const disk = looksLikeKernel(path) ? undefined : await inspectDisk(path);
+      if (disk !== undefined) {
+        process.stdout.write(options.json ? `${JSON.stringify(disk, null, 2)}\n` : diskText(disk));
+        return;
+      }
       const report = inspectKernel(path, loadAddon().decompress);
       process.stdout.write(options.json ? `${JSON.stringify(toJson(report), null, 2)}\n` : toText(report));
     });
@@ -86,9 +93,4 @@ function toText(report: KernelReport): string {
 
 function mib(bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
-}
-
-/** The strings are the image's: they must not drive a terminal. */
-function printable(text: string): string {
-  return text.replace(/[^ -~]/g, (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`);
 }

@@ -110,6 +110,7 @@ export class MappedBytes implements ByteSource {
 
   async read(offset: number, length: number): Promise<Buffer> {
     checkRange(this, offset, length);
+    if (length === 0) return Buffer.alloc(0);
     const first = await this.piece(offset, length);
     if (first.length >= length)
       return first.source ? first.source.read(first.offset, length) : Buffer.alloc(length);

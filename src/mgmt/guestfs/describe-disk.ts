@@ -1,7 +1,7 @@
 /** A guest's disk in plain data: what `xenner inspect` shows. */
 import { XennerError } from '../../base/errors.js';
-import type { GuestDisk, Volume } from './guest-disk.js';
 import { defaultIndex } from './boot.js';
+import type { GuestDisk, Volume } from './guest-disk.js';
 import type { BootConfig, BootEntry, BootFile } from './loader/boot-config.js';
 import { readBootConfig } from './loader/find-config.js';
 
@@ -60,7 +60,14 @@ export async function describeDisk(disk: GuestDisk): Promise<DiskReport> {
   return { sizeBytes, partitionTable: table.scheme, volumes: volumes.map(describeVolume), boot, notes };
 }
 
-function describeVolume({ name, sizeBytes, partition, files, isPhysicalVolume, problem }: Volume): VolumeReport {
+function describeVolume({
+  name,
+  sizeBytes,
+  partition,
+  files,
+  isPhysicalVolume,
+  problem,
+}: Volume): VolumeReport {
   const fileSystem = files?.fileSystem;
   return {
     name,
