@@ -73,6 +73,49 @@ describe.skipIf(needs)(`volumes${needs ? ` (${needs})` : ''}`, () => {
     return { devices, lvm, done };
   }
 
+  /** File systems into `root` and `str-iped`: what goes where, by LVM2's own report. */
+  function fill(disk: string, devices: string[], lvm: (...args: string[]) => string): void {
+    // Physical extents of 1 MiB lie behind 1 MiB of metadata.
+    const image = extOf(
+      folder.path('root'),
+      { '/boot/vmlinuz': 'kernel', '/fill': Buffer.alloc(9 * MIB, 'fill') },
+      ['-L', 'root'],
+      16,
+    );
+    const ranges = lvm(
+      'lvs',
+      '--noheadings',
+      '-o',
+      'seg_start_pe,seg_size_pe,seg_pe_ranges',
+      '-S',
+      'lv_name=root',
+    );
+    for (const [, start, size, device, first] of ranges.matchAll(/(\d+)\s+(\d+)\s+(\S+):(\d+)-\d+/g))
+      put(image, Number(start) * MIB, disk, at(devices, device!, Number(first)), Number(size) * MIB);
+    const striped = extOf(
+      folder.path('striped'),
+      { '/fill': Buffer.alloc(9 * MIB, 'fill'), '/last': 'last' },
+      ['-L', 'striped'],
+      16,
+    );
+    const legs = [
+      ...lvm('lvs', '--noheadings', '-o', 'seg_pe_ranges', '-S', 'lv_name=str-iped').matchAll(
+        /(\S+):(\d+)-\d+/g,
+      ),
+    ];
+    expect(legs).toHaveLength(2);
+    for (let stripe = 0; stripe < 256; stripe++) {
+      const [, device, first] = legs[stripe % 2]!;
+      put(
+        striped,
+        stripe * 65536,
+        disk,
+        at(devices, device!, Number(first)) + Math.floor(stripe / 2) * 65536,
+        65536,
+      );
+    }
+  }
+
   it('are mapped as lvs says', async (context) => {
     const disk = folder.path('disk');
     const group = makeGroup(disk);
@@ -87,45 +130,7 @@ describe.skipIf(needs)(`volumes${needs ? ` (${needs})` : ''}`, () => {
       lvm('lvextend', '-L', '30M', 'vg-0/between');
       create('-i', '2', '-I', '64', '-L', '16M', '-n', 'str-iped');
 
-      // What goes where, by LVM2's own report: physical extents of 1 MiB behind 1 MiB of metadata.
-      const image = extOf(
-        folder.path('root'),
-        { '/boot/vmlinuz': 'kernel', '/fill': Buffer.alloc(9 * MIB, 'fill') },
-        ['-L', 'root'],
-        16,
-      );
-      const ranges = lvm(
-        'lvs',
-        '--noheadings',
-        '-o',
-        'seg_start_pe,seg_size_pe,seg_pe_ranges',
-        '-S',
-        'lv_name=root',
-      );
-      for (const [, start, size, device, first] of ranges.matchAll(/(\d+)\s+(\d+)\s+(\S+):(\d+)-\d+/g))
-        put(image, Number(start) * MIB, disk, at(devices, device!, Number(first)), Number(size) * MIB);
-      const striped = extOf(
-        folder.path('striped'),
-        { '/fill': Buffer.alloc(9 * MIB, 'fill'), '/last': 'last' },
-        ['-L', 'striped'],
-        16,
-      );
-      const legs = [
-        ...lvm('lvs', '--noheadings', '-o', 'seg_pe_ranges', '-S', 'lv_name=str-iped').matchAll(
-          /(\S+):(\d+)-\d+/g,
-        ),
-      ];
-      expect(legs).toHaveLength(2);
-      for (let stripe = 0; stripe < 256; stripe++) {
-        const [, device, first] = legs[stripe % 2]!;
-        put(
-          striped,
-          stripe * 65536,
-          disk,
-          at(devices, device!, Number(first)) + Math.floor(stripe / 2) * 65536,
-          65536,
-        );
-      }
+      fill(disk, devices, lvm);
     } finally {
       done();
     }
