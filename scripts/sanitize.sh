@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The tests of the addon on a build that checks every access (AddressSanitizer, UndefinedBehaviorSanitizer), below
-# build/sanitize. usage: sanitize.sh [TEST...]   without TEST: test/native and test/kvm
+# build/sanitize. usage: sanitize.sh [TEST...]   without TEST: test/native, test/kvm and test/net
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 cd "$ROOT"
@@ -20,7 +20,7 @@ make_addon() {
 step "$LOGS/build-sanitize.log" 'building the addon with sanitizers' make_addon
 cp build/Release/monitor.bin "$OUT/Release/"
 
-if [ $# = 0 ]; then set -- test/native test/kvm; fi
+if [ $# = 0 ]; then set -- test/native test/kvm test/net; fi
 # Node.js itself is not built so: the runtime goes in front of it. It frees little at its end, so leaks say nothing.
 LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)" \
   ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:handle_segv=0 UBSAN_OPTIONS=print_stacktrace=1 \
