@@ -29,7 +29,7 @@ export class GuestControl {
     this.store.write(`${this.home}/control/sysrq`, key);
   }
 
-  /** How many vCPUs the guest is to use, of those that it has. @throws XennerError EINVAL */
+  /** How many vCPUs the guest may use, of those that it has. In Linux udev takes new ones into use. @throws XennerError EINVAL */
   setVcpus(count: number): void {
     const { vcpus } = this.limits;
     if (!Number.isInteger(count) || count < 1 || count > vcpus)

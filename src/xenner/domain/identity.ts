@@ -2,6 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { XennerError } from '../../base/errors.js';
 
+/** Domain 0 is the host's back ends. */
+export const DOMID = 1;
+
 /** Names are parts of paths. */
 const NAME = /^[A-Za-z0-9_+:@-][A-Za-z0-9_.+:@-]{0,63}$/;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

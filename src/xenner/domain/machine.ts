@@ -37,15 +37,13 @@ import type { Domain } from './domain-state.js';
 import type { ExitCounts } from './exit-counts.js';
 import { FreeFrames } from './free-frames.js';
 import { HostPorts } from './host-ports.js';
-import { handleOf } from './identity.js';
+import { DOMID, handleOf } from './identity.js';
 import { CONTROL_STOP, type OrderMessage, type ReadyMessage } from './messages.js';
 import { type Answer, Orders } from './orders.js';
 import { installXen, type RingPfns, startOfDay } from './start-of-day.js';
 import { VirtualCpu } from './virtual-cpu.js';
 import { Watchdogs } from './watchdogs.js';
 
-/** Domain 0 is the host's back ends. */
-const DOMID = 1;
 const TIME_OFFSET = vcpu_info.offsetof('time');
 
 /** Why a domain stopped for good. */

@@ -6,6 +6,7 @@ import type { EngineWish, GuestMemoryOptions } from '../../kvm/index.js';
 import type { Device } from '../backend/device.js';
 import { backingOf, framesOf } from '../domain/config.js';
 import { Domain } from '../domain/domain.js';
+import { DOMID } from '../domain/identity.js';
 import { Xenstore } from '../xenstore/index.js';
 import { checkFiles, restoreConfig } from './config.js';
 import { SaveFile } from './read.js';
@@ -47,6 +48,7 @@ export async function restoreDomain(
     if (options.verify === true) file.verifyMemory();
     const backends = file.state.get('backends');
     const xenstore = Xenstore.restore(backends.get('xenstore'));
+    checkDevices(xenstore, devices);
     const { engine = 'auto', gdb, trace = [] } = options;
     const domain = new Domain(
       { ...config, backing: backingOf(options), engine, gdb, trace },
@@ -58,4 +60,21 @@ export async function restoreDomain(
   } finally {
     file.close();
   }
+}
+
+/** @throws XennerError ESAVE_DEVICES: the guest would wait for ever for one that is not there */
+function checkDevices(xenstore: Xenstore, devices: readonly Device[]): void {
+  const store = xenstore.client();
+  const given = new Set(devices.map(({ type, devid }) => `${type}/${devid}`));
+  const missing = ['vbd', 'vif'].flatMap((type) => {
+    const ids = store.directory(`/local/domain/${DOMID}/device/${type}`) ?? [];
+    return ids.map((id) => `${type}/${id}`).filter((name) => !given.has(name));
+  });
+  store.close();
+  if (missing.length === 0) return;
+  throw new XennerError(
+    'ESAVE_DEVICES',
+    `the guest has devices that it would not find again: ${missing.join(', ')}`,
+    'give it what it was saved with',
+  );
 }

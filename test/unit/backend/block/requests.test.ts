@@ -84,7 +84,9 @@ describe.each(['x86_64-abi', 'x86_32-abi'] as const)('%s', (protocol) => {
     const segs = pages(count).map((seg, i) => (i % 3 === 1 ? { ...seg, first_sect: 3, last_sect: 5 } : seg));
     for (let n = 0; n < count; n++) front.data(n).fill(n);
     const written = bytesOf(segs);
-    expect(await front.ask(front.indirect(BLKIF_OP_WRITE, 1000, segs, 300))).toBe(BLKIF_RSP_OKAY);
+    front.push([front.indirect(BLKIF_OP_WRITE, 1000, segs, 300)]);
+    // blkfront gives a device up whose response names another operation than the request stands for.
+    expect(await front.answers(1)).toMatchObject([{ operation: BLKIF_OP_WRITE, status: BLKIF_RSP_OKAY }]);
     expect(onDisk(1000, written.length).equals(written)).toBe(true);
     for (let n = 0; n < count; n++) front.data(n).fill(0);
     expect(await front.ask(front.indirect(BLKIF_OP_READ, 1000, segs, 301))).toBe(BLKIF_RSP_OKAY);
