@@ -2,11 +2,11 @@
 
 #include <csignal>
 #include <pthread.h>
+#include <string>
 #include <system_error>
 
 int KvmVcpuRunner::resume() {
-  if (!thread_.joinable())
-    if (int error = start()) return error;
+  if (int error = start()) return error;
   if (auto refused = vcpu_->claim()) {
     on_exit_(*refused);
     return 0;
@@ -18,6 +18,7 @@ int KvmVcpuRunner::resume() {
 }
 
 int KvmVcpuRunner::start() {
+  if (thread_.joinable()) return 0;
   // The thread inherits this mask: signals belong to Node's own threads. It lets ours through itself.
   sigset_t all, before;
   sigfillset(&all);
@@ -33,6 +34,7 @@ int KvmVcpuRunner::start() {
 }
 
 void KvmVcpuRunner::serve() {
+  pthread_setname_np(pthread_self(), ("vcpu " + std::to_string(vcpu_->index)).c_str());
   std::unique_lock guard(lock_);
   for (;;) {
     changed_.wait(guard, [this] { return resumed_ || stopping_; });

@@ -20,8 +20,10 @@ public:
   KvmVcpuRunner(const KvmVcpuRunner &) = delete;
   KvmVcpuRunner &operator=(const KvmVcpuRunner &) = delete;
 
-  // Lets the vCPU, which counts as running from now on, run until its next exit; starts the thread the first
-  // time. Returns 0 or the errno of pthread_create.
+  // Starts the thread, `vcpu N` to the system, unless it has been started. Returns 0 or the errno of
+  // pthread_create.
+  int start();
+  // Lets the vCPU, which counts as running from now on, run until its next exit. Errors: start()'s.
   int resume();
   // Ends a run that is under way, between two instructions. False if the run had ended by itself: on_exit has
   // been called for it.
@@ -30,7 +32,6 @@ public:
   void stop();
 
 private:
-  int start();
   void serve();
 
   const std::shared_ptr<KvmVcpuCore> vcpu_;

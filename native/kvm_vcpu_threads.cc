@@ -51,9 +51,12 @@ KvmVcpuThreads::KvmVcpuThreads(const Napi::CallbackInfo &info)
     if (!seen.insert(members_.back().vcpu.get()).second) throw_argument(env, "a vCPU is there twice");
   }
   if (members_.size() > 1)
-    for (size_t i = 0; i < members_.size(); i++)
+    for (size_t i = 0; i < members_.size(); i++) {
       members_[i].runner = std::make_unique<KvmVcpuRunner>(
           members_[i].vcpu, [this, i](KvmVcpuCore::Outcome outcome) { exited(i, outcome); });
+      // All before the guest begins: whoever starts it may want to say where they run.
+      if (int error = members_[i].runner->start()) throw_errno(env, error, "pthread_create");
+    }
   else
     time_out_ = std::make_unique<VcpuTimer>([this] { interrupt(); });
   kick_ = VcpuKick::create([this] { interrupt(); });

@@ -19,11 +19,15 @@ static int is_interrupt(u64 vector) {
   return vector >= FIRST_INTERRUPT && vector < 256 && vector != INT80_VECTOR;
 }
 
+static int is_stepped(const struct vcpu_area *v) {
+  return v->debug_steps != v->debug_steps_done;
+}
+
 /* A trap in the guest, before anybody looks at its registers. */
 void debug_enter(struct vcpu_area *v, struct regs *r) {
   /* An interrupt comes before the instruction, which is still to be stepped. */
-  if (!(v->debug & DEBUG_STEP) || is_interrupt(r->vector)) return;
-  v->debug &= ~(u64)DEBUG_STEP;
+  if (!is_stepped(v) || is_interrupt(r->vector)) return;
+  v->debug_steps_done = v->debug_steps;
   set_syscall_entry(v, stub);
   if (r->vector == VECTOR_SYSCALL || r->vector == VECTOR_SYSCALL_COMPAT) r->r11 &= ~v->debug_tf;
   r->rflags &= ~v->debug_tf;
@@ -51,10 +55,10 @@ void debug_asleep(struct vcpu_area *v) {
 void debug_leave(struct vcpu_area *v, struct regs *r) {
   /* A write through ptwr is one instruction to the debugger. */
   if (v->ptwr.active) return;
-  while ((v->debug & (DEBUG_STOP | DEBUG_STEP)) == DEBUG_STOP) {
+  while ((v->debug & DEBUG_STOP) && !is_stepped(v)) {
     stop(v, 0);
     deliver_events(v, r);
     apply_pending(v);
   }
-  if (v->debug & DEBUG_STEP) set_syscall_entry(v, stub_slow);
+  if (is_stepped(v)) set_syscall_entry(v, stub_slow);
 }

@@ -46,6 +46,7 @@ void go_outside(struct vcpu_area *v) {
 }
 void come_back(struct vcpu_area *v) {
   __atomic_exchange_n(&v->outside, 0, __ATOMIC_SEQ_CST);
+  flush_if_asked(v);
 }
 
 void exit_to_hypervisor(struct vcpu_area *v, u64 reason) {

@@ -112,9 +112,9 @@ static void load_debugregs(struct vcpu_area *v) {
 
 void apply_pending(struct vcpu_area *v) {
   if (unlikely(v->flush_requests != v->flush_done)) flush_if_asked(v);
-  u64 pending = v->pending;
-  if (likely(!pending)) return;
-  v->pending = 0;
+  if (likely(!v->pending)) return;
+  /* At once: the hypervisor may stop the vCPU between any two instructions, and add to it. */
+  u64 pending = __atomic_exchange_n(&v->pending, 0, __ATOMIC_SEQ_CST);
   if (unlikely(pending & (PENDING_FLUSH_ALL | PENDING_FLUSH_OTHERS))) pending |= flush_others(v, pending);
   if (pending & PENDING_CR3)
     flush_tlb(v);

@@ -112,10 +112,9 @@ typedef long s64;
 #define PENDING_TIMER (1u << 13)        /* timer_deadline is another one */
 #define PENDING_FLUSH_OTHERS (1u << 14) /* the TLBs of the vCPUs in flush_mask */
 
-/* vcpu_area.debug: what a debugger wants. */
-#define DEBUG_STOP 1  /* the guest does not go on, and gets no events */
-#define DEBUG_STEP 2  /* but for one instruction, with TF set */
-#define DEBUG_TRAPS 4 /* #DB may be the debugger's */
+/* vcpu_area.debug: what a debugger wants. Only the hypervisor writes it, also while the vCPU runs. */
+#define DEBUG_STOP 1  /* the guest does not go on, but for a step, and gets no events */
+#define DEBUG_TRAPS 2 /* #DB may be the debugger's */
 
 /* vcpu_area.sysret_cs: no selector. 0 is one that an iret may name, to the kernel. */
 #define SYSRET_NONE 0xffffffff
@@ -237,6 +236,8 @@ struct vcpu_area {
   u64 poll_count;
   u32 poll_ports[MAX_POLL_PORTS];
   u64 debug;
+  u64 debug_steps; /* instructions to be stepped with TF set, and the last of them that has ended */
+  u64 debug_steps_done;
   u64 debug_tf;       /* X86_EFLAGS_TF, if a step's TF is the debugger's and not the guest's own */
   u64 debug_dr[5];    /* DR0..3 and DR7 of the debugger: instead of the guest's, while DR7 is not 0 */
   u64 outside;        /* runs no code: nobody waits for it to flush its TLB */

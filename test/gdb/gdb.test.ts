@@ -1,10 +1,12 @@
 /** A PV kernel under the real GDB: on the soft engine here, on KVM in test/lab/gdb.lab.ts. */
 import { describe, expect, it } from 'vitest';
 import type { Gdb } from './gdb.js';
-import { ENGINE, missingGdb, withGuest } from './guest.js';
+import { missingGdb, withGuest } from './guest.js';
 
 const reason = missingGdb();
 const suite = `gdb${reason === undefined ? '' : ` (skipped: ${reason})`}`;
+/** As in kernel/main.c. */
+const MEETINGS = 6;
 const rip = (gdb: Gdb) => gdb.value('$rip');
 
 describe.skipIf(reason !== undefined)(suite, { timeout: 180_000 }, () => {
@@ -147,32 +149,83 @@ describe.skipIf(reason !== undefined)(suite, { timeout: 180_000 }, () => {
       expect(await guest.ended).toEqual({ reason: 'poweroff' });
     }));
 
-  if (ENGINE === 'kvm')
-    it('is refused where vCPUs run at the same time', async () => {
-      const started = withGuest({ vcpus: 2 }, async () => {});
-      await expect(started).rejects.toMatchObject({ code: 'EGDB_VCPUS' });
-    });
-  else
-    it('shows vCPUs as threads, and steps one of them', () =>
-      withGuest({ vcpus: 2 }, async (guest) => {
-        const gdb = await guest.attach();
-        expect(await gdb.run('info threads')).toMatch(/vCPU 1 is offline/);
-        await gdb.run('break second_start');
-        expect(await gdb.run('continue')).toMatch(/Thread 2 .*hit Breakpoint 1|Breakpoint 1/);
-        expect(await gdb.run('info threads')).toMatch(/\* 2 .*vCPU 1 runs.*second_start/);
-        await gdb.run('thread 1');
-        const counter = await gdb.value('second_counter');
-        await gdb.run('set scheduler-locking on');
-        for (let i = 0; i < 20; i++) await gdb.run('stepi');
-        expect(await gdb.value('second_counter')).toBe(counter);
-        await gdb.run('thread 2');
-        for (let i = 0; i < 20; i++) await gdb.run('stepi');
-        expect(await gdb.value('second_counter')).toBeGreaterThan(counter);
-        await gdb.run('set scheduler-locking off');
-        await gdb.run('set var released = 1');
-        await gdb.run('detach');
-        expect(await guest.ended).toEqual({ reason: 'poweroff' });
-      }));
+  it('shows vCPUs as threads, and steps one of them', () =>
+    withGuest({ vcpus: 2 }, async (guest) => {
+      const gdb = await guest.attach();
+      expect(await gdb.run('info threads')).toMatch(/vCPU 1 is offline/);
+      await gdb.run('break second_start');
+      expect(await gdb.run('continue')).toMatch(/Thread 2 .*hit Breakpoint 1|Breakpoint 1/);
+      expect(await gdb.run('info threads')).toMatch(/\* 2 .*vCPU 1 runs.*second_start/);
+      await gdb.run('thread 1');
+      const counter = await gdb.value('second_counter');
+      await gdb.run('set scheduler-locking on');
+      for (let i = 0; i < 20; i++) await gdb.run('stepi');
+      expect(await gdb.value('second_counter')).toBe(counter);
+      await gdb.run('thread 2');
+      for (let i = 0; i < 20; i++) await gdb.run('stepi');
+      expect(await gdb.value('second_counter')).toBeGreaterThan(counter);
+      await gdb.run('set scheduler-locking off');
+      await gdb.run('set var released = 1');
+      await gdb.run('detach');
+      expect(await guest.ended).toEqual({ reason: 'poweroff' });
+    }));
+
+  it('steps one vCPU while another one runs, and stops both', () =>
+    withGuest({ vcpus: 2 }, async (guest) => {
+      const gdb = await guest.attach();
+      await gdb.run('tbreak spin');
+      await gdb.run('continue');
+      const counter = await gdb.value('second_counter');
+      for (let i = 0; i < 20; i++) await gdb.run('stepi');
+      const [start, end] = [await gdb.value('&spin'), await gdb.value('&spin_end')];
+      expect(await rip(gdb)).toBeGreaterThanOrEqual(start);
+      expect(await rip(gdb)).toBeLessThan(end);
+      const counted = await gdb.value('second_counter');
+      expect(counted).toBeGreaterThan(counter);
+      // Nobody counts while gdb looks.
+      expect(await gdb.run('info threads')).toMatch(/vCPU 1 runs.*second_start/);
+      expect(await gdb.value('second_counter')).toBe(counted);
+      await gdb.run('set var released = 1');
+      await gdb.run('detach');
+      expect(await guest.ended).toEqual({ reason: 'poweroff' });
+    }));
+
+  it.each([
+    ['breakpoint', 'break meeting', /Breakpoint 1/],
+    ['watchpoint', 'awatch met', /watchpoint 1: met/],
+  ])('misses no %s that two vCPUs come to at once', (_, command, stop) =>
+    withGuest({ vcpus: 2, cmdline: 'meet' }, async (guest) => {
+      const gdb = await guest.attach();
+      await gdb.run(command);
+      const meetings: bigint[] = [];
+      for (let i = 0; i < 2 * MEETINGS; i++) {
+        expect(await gdb.run('continue')).toMatch(stop);
+        meetings.push(await gdb.value('$_thread'));
+      }
+      expect(meetings.filter((thread) => thread === 2n)).toHaveLength(MEETINGS);
+      await gdb.run('set var released = 1');
+      expect(await gdb.run('continue')).toMatch(/exited normally/);
+      expect(await guest.ended).toEqual({ reason: 'poweroff' });
+    }),
+  );
+
+  it('lets all vCPUs go on when gdb dies while they run, and kills all', () =>
+    withGuest({ vcpus: 2 }, async (guest) => {
+      const first = await guest.attach();
+      await first.run('break start_second');
+      await first.run('continue');
+      await first.resume('continue');
+      await first.kill();
+      await guest.console.expect(/spinning/);
+      const second = await guest.attach();
+      await second.run('hbreak count_upcalls');
+      await second.run('continue');
+      const counter = await second.value('second_counter');
+      for (let i = 0; i < 5; i++) await second.run('continue');
+      expect(await second.value('second_counter')).toBeGreaterThan(counter);
+      expect(await second.run('kill')).toMatch(/killed/);
+      expect(await guest.ended).toEqual({ reason: 'destroyed' });
+    }));
 
   it('shows a vCPU that sleeps where it sleeps, and steps it to the end of its hypercall', () =>
     withGuest({ cmdline: 'sleep', wait: false }, async (guest) => {

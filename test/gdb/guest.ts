@@ -1,5 +1,6 @@
 /** test/gdb/kernel, waiting for a debugger. */
 import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createDomain, type Domain, type DomainEnd } from 'xenner';
 import { ConsoleScript } from '../../scripts/lib/console-script.mjs';
 import { buildKernel } from '../fuzz/kernels.js';
@@ -23,6 +24,18 @@ export function missingGdb(): string | undefined {
   }
 }
 
+/**
+ * The lab's processor takes up breakpoints when they are written to DR7, and not with what VMRUN loads: a vCPU has to stay on
+ * the CPU where it was when it wrote them.
+ */
+function pinVcpus(): void {
+  const tasks = '/proc/self/task';
+  for (const tid of readdirSync(tasks)) {
+    const vcpu = /^vcpu (\d+)$/m.exec(readFileSync(`${tasks}/${tid}/comm`, 'latin1'))?.[1];
+    if (vcpu !== undefined) execFileSync('taskset', ['-pc', vcpu, tid], { stdio: 'ignore' });
+  }
+}
+
 export interface Options {
   readonly cmdline?: string;
   readonly vcpus?: number;
@@ -43,7 +56,9 @@ export class DebuggedGuest {
 
   static async start({ wait = true, ...options }: Options = {}): Promise<DebuggedGuest> {
     const config = { kernel: debuggedKernel(), memoryMiB: 64, engine: ENGINE, onReboot: 'end' } as const;
-    return new DebuggedGuest(await createDomain({ ...config, ...options, gdb: { port: 0, wait } }));
+    const domain = await createDomain({ ...config, ...options, gdb: { port: 0, wait } });
+    if (ENGINE === 'kvm') pinVcpus();
+    return new DebuggedGuest(domain);
   }
 
   get port(): number {

@@ -1,4 +1,4 @@
-/** `--gdb` on KVM: what test/gdb does on the soft engine, done inside. One vCPU, so not the test of threads. */
+/** `--gdb` on KVM: what test/gdb does on the soft engine, done inside. */
 import { expect, it } from 'vitest';
 import { debuggedKernel, missingGdb } from '../gdb/guest.js';
 import { inLab } from './lib/lab.js';

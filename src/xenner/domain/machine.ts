@@ -122,10 +122,6 @@ export class Machine implements Domain {
     this.exits = host.exits;
     this.log = createLogger(config.trace);
     this.choice = chooseEngine(config.engine);
-    if (host.debugPort !== undefined && this.parallel) {
-      const next = 'take --engine soft, or --vcpus 1';
-      throw new XennerError('EGDB_VCPUS', 'gdb: vCPUs that run at the same time cannot be debugged', next);
-    }
     this.frames = framesOf(config);
     const bytes = this.frames.totalPages * PAGE;
     this.memory =

@@ -319,7 +319,8 @@ export class VirtualCpu implements Vcpu {
         this.domain.flushOthers(this);
         break;
       case monitor.MONITOR_EXIT_DEBUG:
-        if (!this.domain.debugger?.stopped(this, this.#request[0] !== 0)) this.#crash(BROKEN);
+        if (this.domain.debugger === undefined) this.#crash(BROKEN);
+        else this.domain.debugger.stopped(this, this.#request[0] !== 0);
         break;
       case monitor.MONITOR_EXIT_DEBUG_TRAP:
         this.#answer(this.#debugTrap(this.area.words('hypercall')));

@@ -11,7 +11,7 @@ import { DEBUG_STOP, DEBUG_TRAPS, PENDING_DEBUGREGS } from '../monitor/vcpu-area
 import { readMemory, writeMemory } from './debug-memory.js';
 import { frameOfStopped, readRegisters, writeRegisters } from './guest-registers.js';
 import { type DebugReply, type DebugRequest, type ResumeAction, SIGNAL, type Stop } from './messages.js';
-import { Points } from './points.js';
+import { isWatchpoint, type Point, Points } from './points.js';
 import { SingleStep } from './single-step.js';
 
 /** DR6: a step's #DB, and DR0..3. */
@@ -30,6 +30,8 @@ export class Debugger {
   #state: 'running' | 'stopping' | 'stopped' = 'running';
   /** Of `stopping` and `stopped`. */
   #reason: Reason | undefined;
+  /** What else happened before all stood still: told when the client lets go on those it happened to. */
+  readonly #later = new Map<VirtualCpu, Stop>();
   #stoppedAt = 0;
   #attached = false;
   /** The client has gone: once all have stopped, they go on. */
@@ -81,15 +83,15 @@ export class Debugger {
     else this.#report();
   }
 
-  /** MONITOR_EXIT_DEBUG. False if nobody asked for it. */
-  stopped(vcpu: VirtualCpu, asleep: boolean): boolean {
-    if (!this.#stops.has(vcpu)) return false;
+  /** MONITOR_EXIT_DEBUG. */
+  stopped(vcpu: VirtualCpu, asleep: boolean): void {
+    // Another vCPU took it down when it was on its way here, and it is not wanted any more.
+    if (!this.#stops.has(vcpu)) return;
     // A step goes on until the hypercall is done.
-    if (asleep && this.#state === 'running' && this.#steps.has(vcpu)) return true;
+    if (asleep && this.#state === 'running' && this.#steps.has(vcpu)) return;
     vcpu.held = true;
     vcpu.asleep = asleep;
     if (this.#steps.delete(vcpu)) this.#stopAll({ vcpu: vcpu.id, signal: SIGNAL.TRAP });
-    return true;
   }
 
   /** MONITOR_EXIT_DEBUG_TRAP: #DB. Returns what the guest may know of its DR6, undefined if nothing happened to it. */
@@ -102,7 +104,9 @@ export class Debugger {
     if ((ours & ~DR6_BS) !== 0) {
       const rip = frameOfStopped(vcpu)?.rip ?? 0n;
       const point = (ours & DR6_BREAKPOINT) !== 0 ? this.#points.hitAt(rip) : this.#points.hitBySlot(ours);
-      this.#stopAll({ vcpu: vcpu.id, signal: SIGNAL.TRAP, ...(point && { point }) });
+      const stop = { vcpu: vcpu.id, signal: SIGNAL.TRAP, ...(point && { point }) };
+      if (this.#state === 'running') this.#stopAll(stop);
+      else if (point) this.#later.set(vcpu, stop);
     }
     const rest = dr6 & ~ours;
     // INT1 leaves no trace in DR6: a #DB that has no reason is the guest's.
@@ -116,7 +120,9 @@ export class Debugger {
     this.#end ??= end;
     if (end.kind === 'crash') end.vcpu.held = true;
     const vcpu = end.kind === 'crash' ? end.vcpu : this.machine.vcpus.find(({ handling }) => handling)!;
-    this.#stopAll({ vcpu: vcpu.id, signal: shutdown ? SIGNAL.ABRT : SIGNAL.SEGV });
+    const stop = { vcpu: vcpu.id, signal: shutdown ? SIGNAL.ABRT : SIGNAL.SEGV };
+    if (this.#state === 'running') this.#stopAll(stop);
+    else this.#later.set(vcpu, stop);
     return true;
   }
 
@@ -175,6 +181,7 @@ export class Debugger {
 
   #leave(): void {
     this.#leaving = false;
+    this.#later.clear();
     this.#change(() => this.#points.clear());
     this.#resume(this.machine.vcpus.map(() => 'continue'));
   }
@@ -199,6 +206,7 @@ export class Debugger {
 
   #resume(actions: readonly ResumeAction[]): boolean {
     const { machine } = this;
+    if (this.#tellLater(actions)) return true;
     this.#state = 'running';
     if (this.#end !== undefined) {
       machine.end(this.#end);
@@ -217,6 +225,25 @@ export class Debugger {
       vcpu.release();
     });
     return true;
+  }
+
+  /** True: the client is told of something, and all stand still. */
+  #tellLater(actions: readonly ResumeAction[]): boolean {
+    for (const [vcpu, stop] of this.#later) {
+      const ends = stop.point === undefined;
+      if (!ends && (actions[vcpu.id] ?? 'stay') === 'stay') continue;
+      this.#later.delete(vcpu);
+      if (!ends && !this.#isStillHit(vcpu, stop.point!)) continue;
+      this.#reason = stop;
+      this.#report();
+      return true;
+    }
+    return false;
+  }
+
+  /** The client may have removed it, or had the vCPU go on elsewhere. */
+  #isStillHit(vcpu: VirtualCpu, point: Point): boolean {
+    return this.#points.has(point) && (isWatchpoint(point) || frameOfStopped(vcpu)?.rip === point.address);
   }
 
   /** Changes the points, and tells CPUs and monitor of what they are now. */

@@ -19,6 +19,7 @@ const DR7_FIXED = 0x400;
 const SLOTS = 4;
 
 const isBreakpoint = ({ kind }: Point) => kind === 'software' || kind === 'hardware';
+export const isWatchpoint = (point: Point) => !isBreakpoint(point);
 const same = (a: Point, b: Point) =>
   a.kind === b.kind && a.address === b.address && (isBreakpoint(a) || a.length === b.length);
 
@@ -38,7 +39,7 @@ export class Points {
   /** One that is there already stays. False if there cannot be such a point, or no more of them. */
   insert(point: Point): boolean {
     if (!isPossible(point)) return false;
-    if ([...this.#breakpoints, ...this.#slots].some((other) => other && same(point, other))) return true;
+    if (this.has(point)) return true;
     if (isBreakpoint(point) && this.maxBreakpoints > 0) {
       if (this.#breakpoints.length >= Math.min(this.maxBreakpoints, MAX_BREAKPOINTS)) return false;
       this.#breakpoints.push(point);
@@ -47,6 +48,10 @@ export class Points {
     const slot = this.#slots.indexOf(undefined);
     if (slot >= 0) this.#slots[slot] = point;
     return slot >= 0;
+  }
+
+  has(point: Point): boolean {
+    return [...this.#breakpoints, ...this.#slots].some((other) => other && same(point, other));
   }
 
   /** One that is not there is gone already. */

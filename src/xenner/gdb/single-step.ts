@@ -1,6 +1,6 @@
 /** One instruction of a vCPU by the trap flag: native/monitor/debug.c is the other side. */
 import type { VirtualCpu } from '../domain/virtual-cpu.js';
-import { DEBUG_STEP, DEBUG_STOP, DEBUG_TRAPS } from '../monitor/vcpu-area.js';
+import { DEBUG_STOP, DEBUG_TRAPS } from '../monitor/vcpu-area.js';
 import { frameOfStopped, setFlags } from './guest-registers.js';
 
 const TF = 0x100n;
@@ -37,7 +37,8 @@ export class SingleStep {
     const loadsFlags = opcode === POPF || opcode === IRET;
     area.set('debug_tf', this.#guestsOwn || loadsFlags ? 0n : TF);
     if (frame) setFlags(vcpu, frame.rflags | TF);
-    area.setLow('debug', DEBUG_STOP | DEBUG_STEP | DEBUG_TRAPS);
+    area.set('debug_steps', BigInt.asUintN(64, area.get('debug_steps_done') + 1n));
+    area.setLow('debug', DEBUG_STOP | DEBUG_TRAPS);
   }
 
   /** The #DB has come. True if the guest is to have it. */

@@ -89,8 +89,7 @@ export const PENDING_TIMER = 1 << 13;
 export const PENDING_FLUSH_OTHERS = 1 << 14;
 
 export const DEBUG_STOP = 1;
-export const DEBUG_STEP = 2;
-export const DEBUG_TRAPS = 4;
+export const DEBUG_TRAPS = 2;
 
 export const SYSRET_NONE = 0xffffffff;
 
@@ -167,7 +166,7 @@ export const runstate = cstruct('struct runstate', HEADER, 48, {
   time: array(u64, 4),
 });
 
-export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5952, {
+export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5968, {
   scratch: u64,
   scratch_rcx: u64,
   user: u64,
@@ -217,6 +216,8 @@ export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5952, {
   poll_count: u64,
   poll_ports: array(u32, MAX_POLL_PORTS),
   debug: u64,
+  debug_steps: u64,
+  debug_steps_done: u64,
   debug_tf: u64,
   debug_dr: array(u64, 5),
   outside: u64,

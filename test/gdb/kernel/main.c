@@ -1,9 +1,11 @@
 /*
  * A kernel to be debugged: by a debugger's breakpoints it stands wherever test/gdb wants it. Command line:
  * "crash" ends it by an exception without a handler, "shutdown" by SHUTDOWN_crash; "sleep" makes it wait for
- * its console.
+ * its console, "meet" has two vCPUs be at the same place at the same time.
  */
 #include "../../guest/lib/time.h"
+
+#define MEETINGS 6
 
 const char test_title[] = "A kernel to be debugged";
 
@@ -13,7 +15,7 @@ void user_code(ulong arg);
 extern char syscall_callback[], event_callback[], trap_stack_end[];
 
 volatile unsigned released, second_runs, answer = 1;
-volatile ulong watched, second_counter, user_entry, result;
+volatile ulong watched, second_counter, user_entry, result, arrived, met;
 static uint8_t second_stack[PAGE_SIZE] __attribute__((aligned(16)));
 
 static bool map_on_fault(struct regs *r) {
@@ -22,8 +24,26 @@ static bool map_on_fault(struct regs *r) {
   return true;
 }
 
+static bool asked_for(const char *word) {
+  return !memcmp(start_info->cmd_line, word, strlen(word));
+}
+
+__attribute__((noinline)) void meeting(void) {
+  met = 1;
+  asm volatile("" ::: "memory");
+}
+
+static void meet(void) {
+  for (unsigned i = 1; i <= MEETINGS; i++) {
+    __atomic_fetch_add(&arrived, 1, __ATOMIC_SEQ_CST);
+    while (arrived < 2 * i)
+      asm volatile("pause");
+    meeting();
+  }
+}
+
 /* The second vCPU: no events, no traps that it could take. */
-void second_start(void) {
+__attribute__((noinline)) void second_start(void) {
   second_runs = 1;
   while (!released)
     second_counter++;
@@ -31,10 +51,15 @@ void second_start(void) {
   HYPERVISOR_vcpu_op(VCPUOP_down, 1, NULL);
 }
 
+static void second_vcpu(void) {
+  if (asked_for("meet")) meet();
+  second_start();
+}
+
 static void start_second(void) {
   static vcpu_guest_context_t context;
   context.flags = VGCF_in_kernel;
-  context.user_regs.rip = (ulong)second_start;
+  context.user_regs.rip = (ulong)second_vcpu;
   context.user_regs.rsp = (ulong)second_stack + sizeof(second_stack) - 8;
   context.user_regs.cs = FLAT_KERNEL_CS64;
   context.user_regs.ss = FLAT_KERNEL_SS64;
@@ -72,10 +97,6 @@ static void crash(void) {
   asm volatile("ud2");
 }
 
-static bool asked_for(const char *word) {
-  return !memcmp(start_info->cmd_line, word, strlen(word));
-}
-
 void test_main(void) {
   struct regs r;
   must("stop_periodic", HYPERVISOR_vcpu_op(VCPUOP_stop_periodic_timer, 0, NULL));
@@ -94,6 +115,7 @@ void test_main(void) {
   print("answer %u", read_answer());
   if (asked_for("sleep")) sleep_until_typed_at();
   if (second) start_second();
+  if (asked_for("meet")) meet();
   *upcall_mask() = 0;
   tick(&r);
   print("spinning");
