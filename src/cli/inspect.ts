@@ -1,30 +1,43 @@
-/** `xenner inspect IMAGE`: what a kernel file is, and whether it can boot as a PV guest; what is on a disk, and what it boots. */
+/** `xenner inspect FILE`: what a kernel is, and whether it can boot as a PV guest; what is on a disk, and what it boots; what was saved. */
 import { Command } from 'commander';
 import { loadAddon } from '../kvm/addon.js';
 import { featureNames } from '../xenner/builder/features.js';
 import { inspectKernel, type KernelReport, looksLikeKernel } from '../xenner/builder/inspect-kernel.js';
 import { hex } from '../xenner/builder/xen-params.js';
+import { inspectSave, isSaveFile } from '../xenner/save/inspect.js';
 import { diskText, inspectDisk } from './inspect-disk.js';
-import { printable } from './printable.js';
+import { saveText } from './inspect-save.js';
+import { mib, table } from './table.js';
 
 export function inspectCommand(): Command {
   return new Command('inspect')
-    .description('show what is in a kernel or a disk image: whether and what it can boot as a PV guest')
-    .argument('<image>', 'a vmlinuz or vmlinux file, or a disk of any format that guests can have')
+    .description(
+      'show what is in a kernel or a disk image: whether and what it can boot as a PV guest; or in a save file',
+    )
+    .argument(
+      '<file>',
+      'a vmlinuz or vmlinux file, a disk of any format that guests can have, or what --save-on-exit wrote',
+    )
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
-      '\nExit status 0 says that the image was inspected, PV-capable or not; 1 that it could not be.',
+      '\nExit status 0 says that the file was inspected, PV-capable or not; 1 that it could not be.',
     )
     .action(async (path: string, options: { json?: true }) => {
-      const disk = looksLikeKernel(path) ? undefined : await inspectDisk(path);
-      if (disk !== undefined) {
-        process.stdout.write(options.json ? `${JSON.stringify(disk, null, 2)}\n` : diskText(disk));
-        return;
-      }
-      const report = inspectKernel(path, loadAddon().decompress);
-      process.stdout.write(options.json ? `${JSON.stringify(toJson(report), null, 2)}\n` : toText(report));
+      const [json, text] = await inspect(path);
+      process.stdout.write(options.json ? `${JSON.stringify(json, null, 2)}\n` : text);
     });
+}
+
+async function inspect(path: string): Promise<[json: object, text: string]> {
+  if (isSaveFile(path)) {
+    const save = inspectSave(path);
+    return [save, saveText(save)];
+  }
+  const disk = looksLikeKernel(path) ? undefined : await inspectDisk(path);
+  if (disk !== undefined) return [disk, diskText(disk)];
+  const report = inspectKernel(path, loadAddon().decompress);
+  return [toJson(report), toText(report)];
 }
 
 function toJson(report: KernelReport): object {
@@ -87,10 +100,5 @@ function toText(report: KernelReport): string {
   for (const { name, value } of params?.said ?? []) {
     rows.push([params!.origin === 'notes' ? `note ${name}` : `__xen_guest ${name}`, value]);
   }
-  const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, value]) => `${printable(name).padEnd(width)}  ${printable(value)}\n`).join('');
-}
-
-function mib(bytes: number): string {
-  return `${(bytes / 2 ** 20).toFixed(1)} MiB`;
+  return table(rows);
 }

@@ -6,6 +6,7 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createDomain, type Domain, restoreDomain, XennerError } from 'xenner';
+import { CLI } from './lib/cli.js';
 import { scratch } from './lib/images.js';
 
 const dir = scratch('save-damage');
@@ -132,6 +133,63 @@ describe('a file is refused', () => {
     ['vcpus.0.cpuid.1.ecx', 0xffffffff, 'ESAVE_CPU'],
   ])('that says that %s is %j', async (place, value, code = 'ESAVE_DAMAGED') => {
     expect(await refusal(forged((state) => put(state, place.split('.'), value)))).toBe(code);
+  });
+});
+
+describe('xenner inspect', () => {
+  const inspect = (...args: string[]) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, 'inspect', ...args], {
+      encoding: 'utf8',
+    });
+    return { status, stdout, stderr };
+  };
+
+  it('says what a save file is', () => {
+    const { status, stdout } = inspect('--json', file);
+    expect(status).toBe(0);
+    const { savedAt, fileBytes, version, name, uuid, ...report } = JSON.parse(stdout);
+    expect(report).toEqual({
+      engine: 'soft',
+      profile: 'xen-4.17-v1',
+      memoryMiB: 64,
+      vcpus: 1,
+      vcpusOnline: 1,
+      kernel: join(kernels, 'bench-restore.elf'),
+      ramdisk: null,
+      cmdline: '',
+      fastPaths: true,
+    });
+    expect(Math.abs(Date.now() - Date.parse(savedAt))).toBeLessThan(TIMEOUT_MS);
+    expect(version).toMatch(/^\d+\.\d+$/);
+    expect(name).not.toBe('');
+    expect(uuid).toMatch(/^[0-9a-f-]{36}$/);
+    expect(fileBytes).toBe(fs.statSync(file).size);
+    const text = inspect(file).stdout;
+    expect(text).toMatch(/^format +a saved guest, format \d+\.\d+$/m);
+    expect(text).toMatch(/^vCPUs +1, 1 of them online$/m);
+  });
+
+  it.each<[string, (bytes: Buffer) => Buffer, RegExp]>([
+    ['half of one', (b) => b.subarray(0, b.length / 2), /is damaged: it has \d+ bytes where it had/],
+    [
+      'with a changed state',
+      (b) => b.fill(0x20, PAGE + 100, PAGE + 101),
+      /is damaged: its state has changed/,
+    ],
+    ['with a changed header', (b) => b.fill(9, 16, 17), /no saved domain, or a damaged one/],
+  ])('%s', (_, change, why) => {
+    const { status, stdout, stderr } = inspect(damaged(change));
+    expect(status).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(why);
+    expect(stderr.trim().split('\n').length).toBeLessThanOrEqual(2);
+  });
+
+  it('with a state that drives no terminal', () => {
+    const path = forged((state) => put(state, ['config', 'cmdline'], '\u001b[2J'));
+    expect(inspect(path).stdout).toMatch(/^command line +\\x1b\[2J$/m);
+    const dated = forged((state) => put(state, ['savedAt'], '\u001b[2J'));
+    expect(inspect(dated).status).toBe(1);
   });
 });
 

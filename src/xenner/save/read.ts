@@ -52,6 +52,11 @@ export class SaveFile {
     return this.header.memoryBytes;
   }
 
+  /** Its size, holes included. */
+  get bytes(): number {
+    return this.header.memoryAt + this.header.memoryBytes;
+  }
+
   /** For the thread that maps the memory, while this is open. */
   get machine(): SavedMachine {
     return { fd: this.fd, memoryOffset: this.header.memoryAt, state: this.json };

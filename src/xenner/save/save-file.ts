@@ -29,6 +29,7 @@ export const CHUNK_BYTES = 2 ** 20;
 export const MAX_STATE_BYTES = 4 * 2 ** 20;
 
 const MAGIC = [...Buffer.from('xenner saved\0\r\n\x1a', 'latin1')];
+export const MAGIC_BYTES = MAGIC.length;
 
 const save_header = cstruct('struct save_header', 'save-file.ts', 136, {
   magic: array(u8, 16),
@@ -94,10 +95,12 @@ export function encodeHeader(layout: SaveLayout, stateSum: Uint8Array): Uint8Arr
   return header;
 }
 
+export const isMagic = (first: ArrayLike<number>) => MAGIC.every((byte, i) => first[i] === byte);
+
 /** Undefined: not a header, or a damaged one. */
 export function decodeHeader(page: Uint8Array): SaveHeader | undefined {
   const header = save_header.decode(page);
-  if (!MAGIC.every((byte, i) => header.magic[i] === byte)) return undefined;
+  if (!isMagic(header.magic)) return undefined;
   if (Buffer.compare(header.header_sum, sha256(page.subarray(0, HEADER_SUM))) !== 0) return undefined;
   return {
     version: header.version,
