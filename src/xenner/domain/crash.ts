@@ -48,19 +48,27 @@ export function crashReport(machine: Machine, why: string, vcpu: VirtualCpu): Cr
   const frame = inBlock
     ? regs.decode(memory.copyOut(gpa(machine.frames.monitor + offset) as Gpa, regs.size))
     : undefined;
-  const state = vcpu.engine.getState();
-  const registers: Record<string, bigint> = frame
-    ? { ...frame }
-    : { rip: state.rip, rsp: state.rsp, rflags: state.rflags, cs: BigInt(state.cs.selector) };
+  const registers: Record<string, bigint> = frame ? { ...frame } : cpuRegisters(vcpu);
   registers.cr2 = vcpu.area.get('cr2');
   registers.cr3 = vcpu.area.get('cr3');
   const stack: bigint[] = [];
-  for (let i = 0; i < STACK_WORDS; i++) {
-    const word = vcpu.guest.readU64(BigInt.asUintN(64, registers.rsp! + BigInt(i * 8)));
+  for (let i = 0; i < STACK_WORDS && registers.rsp !== undefined; i++) {
+    const word = vcpu.guest.readU64(BigInt.asUintN(64, registers.rsp + BigInt(i * 8)));
     if (word === undefined) break;
     stack.push(word);
   }
-  return { why, registers, stack, code: vcpu.guest.read(registers.rip!, 16) ?? new Uint8Array(0) };
+  const code = registers.rip === undefined ? undefined : vcpu.guest.read(registers.rip, 16);
+  return { why, registers, stack, code: code ?? new Uint8Array(0) };
+}
+
+/** None of a vCPU that the engine has lost. */
+function cpuRegisters(vcpu: VirtualCpu): Record<string, bigint> {
+  try {
+    const { rip, rsp, rflags, cs } = vcpu.engine.getState();
+    return { rip, rsp, rflags, cs: BigInt(cs.selector) };
+  } catch {
+    return {};
+  }
 }
 
 const hex = (value: bigint) => value.toString(16).padStart(16, '0');

@@ -19,9 +19,12 @@ export class DomainLock {
     this.#word = area.halves('lock');
   }
 
-  /** What `serve` answers while it is held; undefined: nobody gives it back, since the guest has written over it. */
-  during<T>(serve: () => T): T | undefined {
-    if (!this.#take()) return undefined;
+  /**
+   * What `serve` answers while it is held; undefined: nobody gives it back, since the guest has written over it, or the domain is
+   * to end before that can be said.
+   */
+  during<T>(serve: () => T, stopped: () => boolean): T | undefined {
+    if (!this.#take(stopped)) return undefined;
     try {
       return serve();
     } finally {
@@ -29,10 +32,10 @@ export class DomainLock {
     }
   }
 
-  #take(): boolean {
+  #take(stopped: () => boolean): boolean {
     if (this.#try()) return true;
     const end = performance.now() + PATIENCE_MS;
-    while (performance.now() < end) {
+    while (performance.now() < end && !stopped()) {
       for (let i = 0; i < SPINS; i++) if (this.#try()) return true;
       Atomics.wait(this.#never, 0, 0, SLEEP_MS);
     }

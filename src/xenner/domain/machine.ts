@@ -48,7 +48,7 @@ const TIME_OFFSET = vcpu_info.offsetof('time');
 
 /** Why a domain stopped for good. */
 export type DomainEnd =
-  | { readonly kind: 'shutdown'; readonly reason: number }
+  | { readonly kind: 'shutdown'; readonly reason: number; readonly vcpu: VirtualCpu }
   | { readonly kind: 'stopped' }
   | { readonly kind: 'saved' }
   | { readonly kind: 'crash'; readonly why: string; readonly vcpu: VirtualCpu };
@@ -289,7 +289,8 @@ export class Machine implements Domain {
   }
 
   shutdown(reason: number): void {
-    this.end({ kind: 'shutdown', reason });
+    const vcpu = this.vcpus.find(({ handling }) => handling) ?? this.vcpus[0]!;
+    this.end({ kind: 'shutdown', reason, vcpu });
   }
 
   /** A debugger's, at most as many as the engine takes. */
@@ -318,8 +319,11 @@ export class Machine implements Domain {
   #handle(vcpu: VirtualCpu): boolean {
     const { exit } = vcpu.engine;
     if (!this.parallel) return vcpu.handle(exit);
-    const goesOn = this.#lock.during(() => vcpu.handle(exit));
-    if (goesOn === undefined)
+    const goesOn = this.#lock.during(
+      () => vcpu.handle(exit),
+      () => this.#stopWanted,
+    );
+    if (goesOn === undefined && !this.#stopWanted)
       this.end({ kind: 'crash', why: 'the guest keeps the lock of its monitor', vcpu });
     return goesOn ?? false;
   }

@@ -48,7 +48,7 @@ function ending(machine: Machine, end: DomainEnd): EndMessage {
       const reason = SHUTDOWN_NAMES[end.reason];
       if (reason !== undefined && reason !== 'crash') return { type: 'end', reason, crash: undefined };
       const why = reason ? 'the guest reported a crash' : `the guest ended itself for reason ${end.reason}`;
-      return { type: 'end', reason: 'crash', crash: crashReport(machine, why, machine.vcpus[0]!) };
+      return { type: 'end', reason: 'crash', crash: crashReport(machine, why, end.vcpu) };
     }
     case 'crash':
       return { type: 'end', reason: 'crash', crash: crashReport(machine, end.why, end.vcpu) };

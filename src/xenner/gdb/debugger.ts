@@ -119,10 +119,9 @@ export class Debugger {
     if (!this.#attached || end === this.#end || (end.kind !== 'crash' && !shutdown)) return false;
     this.#end ??= end;
     if (end.kind === 'crash') end.vcpu.held = true;
-    const vcpu = end.kind === 'crash' ? end.vcpu : this.machine.vcpus.find(({ handling }) => handling)!;
-    const stop = { vcpu: vcpu.id, signal: shutdown ? SIGNAL.ABRT : SIGNAL.SEGV };
+    const stop = { vcpu: end.vcpu.id, signal: shutdown ? SIGNAL.ABRT : SIGNAL.SEGV };
     if (this.#state === 'running') this.#stopAll(stop);
-    else this.#later.set(vcpu, stop);
+    else this.#later.set(end.vcpu, stop);
     return true;
   }
 
