@@ -39,8 +39,9 @@ async function restore(file) {
 /**
  * @param {string} kernel test/guest/bench-restore
  * @param {number} runs
+ * @param {string} prefix of the names
  */
-export async function benchRestore(kernel, runs) {
+export async function benchRestore(kernel, runs, prefix = '') {
   const directory = mkdtempSync(join(tmpdir(), 'xenner-bench-'));
   const file = join(directory, 'guest.save');
   try {
@@ -49,7 +50,7 @@ export async function benchRestore(kernel, runs) {
       const times = [];
       for (let run = 0; run < runs; run++) times.push(await restore(file));
       const onDisk = (statSync(file).blocks / 2048).toFixed(0);
-      console.log(`restore-${memoryMiB}: ${median(times).toFixed(0)} ms (${onDisk} MiB on disk)`);
+      console.log(`${prefix}restore-${memoryMiB}: ${median(times).toFixed(0)} ms (${onDisk} MiB on disk)`);
     }
   } finally {
     rmSync(directory, { recursive: true });

@@ -13,6 +13,7 @@ kernel=$(bash "$ROOT/images/kernel.sh" backports)
 for peer in microvm xen-shim; do bash "$ROOT/test/lab/peers/$peer.sh" --fetch; done
 gcc -O2 -static -Wall -Wextra -o "$out/guest-work" "$ROOT/bench/guest-work.c"
 ramdisk=$(bash "$ROOT/images/initramfs.sh" --add "$out/guest-work:/bin/guest-work" -o "$out/initramfs-lab.cpio")
+make -s -C "$ROOT/test/guest" OUT="$out/kernels" names=bench-restore >/dev/null
 
 bench_options "$@"
-node "$ROOT/bench/lab/main.mjs" "${options[@]}" "$kernel" "$ramdisk" "${names[@]}"
+node "$ROOT/bench/lab/main.mjs" "${options[@]}" "$kernel" "$ramdisk" "$out/kernels/bench-restore.elf" "${names[@]}"

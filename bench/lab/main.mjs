@@ -1,12 +1,13 @@
 // Compares xenner on KVM with QEMU's microvm, and with Xen's shim in QEMU, in one lab. Started by scripts/bench-lab.sh.
-// usage: main.mjs [--quick] [--pairs N] KERNEL RAMDISK [NAME...]
+// usage: main.mjs [--quick] [--pairs N] KERNEL RAMDISK GUEST [NAME...]
 // NAME: kvm-boot-microvm, kvm-boot-shim, kvm-syscall, kvm-fork-exec, kvm-pagefault, kvm-ctxsw, each with -shim too,
-// kvm-exits-boot, kvm-exits-idle; or the beginning of some
+// kvm-exits-boot, kvm-exits-idle, kvm-restore; or the beginning of some
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchBoot } from './boot.mjs';
 import { benchExits } from './exits.mjs';
 import { Lab } from './machines.mjs';
+import { benchRestoreInLab } from './restore.mjs';
 import { benchWork } from './work.mjs';
 
 const MEMORY_MIB = 512;
@@ -15,9 +16,9 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { quick: { type: 'boolean' }, pairs: { type: 'string', default: '5' } },
 });
-const [kernel = '', ramdisk = '', ...names] = positionals;
+const [kernel = '', ramdisk = '', guest = '', ...names] = positionals;
 const pairs = values.quick ? 1 : Number(values.pairs);
-if (!ramdisk || !Number.isInteger(pairs) || pairs < 1)
+if (!guest || !Number.isInteger(pairs) || pairs < 1)
   throw new Error('usage: see the top of bench/lab/main.mjs');
 /** @param {string} bench */
 const wanted = (bench) => names.length === 0 || names.some((name) => bench.startsWith(name));
@@ -32,6 +33,7 @@ try {
   await benchBoot(lab, image, pairs, wanted);
   await benchWork(lab, image, pairs, wanted);
   benchExits(lab, image, wanted);
+  benchRestoreInLab(lab, guest, pairs, wanted);
 } finally {
   await lab.stop();
 }

@@ -19,8 +19,8 @@ export function buildKernel(folder: `fuzz/${string}` | `guest/${string}` | `gdb/
   return join(out, `${name}.elf`);
 }
 
-export function startKernel(kernel: string, cmdline: string, fastPaths: boolean): Promise<Domain> {
-  return createDomain({ kernel, cmdline, memoryMiB: 64, fastPaths, onReboot: 'end' });
+export function startKernel(kernel: string, cmdline: string, fastPaths: boolean, vcpus = 1): Promise<Domain> {
+  return createDomain({ kernel, cmdline, memoryMiB: 64, fastPaths, vcpus, onReboot: 'end' });
 }
 
 /** What it printed, and how it ended: "poweroff", or why it crashed. */

@@ -2,7 +2,7 @@
  * A kernel that breaks its own monitor: it writes anything into the memory that it shares with the
  * hypervisor, or into the monitor itself, takes ring 0, and goes on making calls and faults. What becomes of
  * it does not matter; the launcher must say how it ended. Command line: seed=N, ring0=0 to leave ring 0
- * alone.
+ * alone, vcpus=N of the vCPUs that it has.
  */
 #include "breaker.h"
 #include "test.h"
@@ -25,7 +25,7 @@ STUB(nothing, "nop");
 STUB(user_call, "syscall");
 STUB(load_gs, "mov %edi, %gs");
 
-static void any_call(void) {
+void any_call(void) {
   ulong a = one_in(2) ? (ulong)buffer + below(PAGE_SIZE) : any_value();
   ulong nr = below(49);
   /* Sleep and the ends of the domain would only end the test. */
@@ -74,8 +74,10 @@ static void one_round(bool ring0) {
 
 void test_main(void) {
   seed_draws(setting("seed=", 1));
+  nr_vcpus = setting("vcpus=", 1);
   bool ring0 = setting("ring0=", 1) && one_in(2);
   if (ring0) open_ring0();
+  start_others();
   for (unsigned i = 0; i < ROUNDS; i++)
     one_round(ring0);
 }

@@ -4,9 +4,12 @@
 
 #define PAGE_SIZE 4096ul
 #define NR_XEN_FRAMES 512
-#define BLOCK (MONITOR_VA + BLOCK_OFFSET(0))
+/* Of any vCPU. */
+#define BLOCK (MONITOR_VA + BLOCK_OFFSET(below(nr_vcpus)))
 #define AREA (BLOCK + BLOCK_VCPU_AREA)
 #define NR_PLACES 10
+
+ulong nr_vcpus = 1;
 
 static ulong word_of(ulong at, ulong size) {
   return at + below(size / 8) * 8;
@@ -37,7 +40,7 @@ ulong any_place(ulong nr_pages, ulong l4_mfn) {
 }
 
 uint64_t any_value(void) {
-  static const uint64_t some[] = {0,
+  const uint64_t some[] = {0,
                                   1,
                                   ~0ul,
                                   1ul << 63,

@@ -1,6 +1,7 @@
 // Boots a Debian kernel and runs shell commands in it: node shell.mjs CONFIG COMMAND..., the config as JSON of a DomainConfig.
-// For each command a line of JSON, { output, status }; at last { end } once the guest has powered off.
-import { createDomain } from 'xenner';
+// For each command a line of JSON, { output, status }; at last { end } once the guest has powered off. The command `:save` saves
+// the guest and goes on with it restored: { output: the end of the saved one }.
+import { createDomain, restoreDomain } from 'xenner';
 import { ConsoleScript } from '../../../scripts/lib/console-script.mjs';
 
 const [config, ...commands] = process.argv.slice(2);
@@ -10,16 +11,32 @@ const TIMEOUT_MS = 200_000;
 /** @param {object} answer */
 const tell = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
 
-const domain = await createDomain({ cmdline: 'console=hvc0', onReboot: 'end', ...JSON.parse(config) });
+const options = JSON.parse(config);
+let domain = await createDomain({ cmdline: 'console=hvc0', onReboot: 'end', ...options });
 const script = new ConsoleScript((text) => domain.writeConsole(text));
-domain.on('console', (chunk) => script.feed(chunk));
-const ended = domain.wait().then((end) => {
-  script.end(`the guest ended: ${end.reason} ${end.crash?.why ?? ''}`);
-  return end;
-});
+/** @returns {Promise<import('xenner').DomainEnd>} */
+function attach() {
+  domain.on('console', (chunk) => script.feed(chunk));
+  return domain.wait().then((end) => {
+    if (end.reason !== 'saved') script.end(`the guest ended: ${end.reason} ${end.crash?.why ?? ''}`);
+    return end;
+  });
+}
+let ended = attach();
+
+async function saveAndRestore() {
+  const file = '/tmp/xenner-shell.save';
+  await domain.save(file);
+  const { reason } = await ended;
+  domain = await restoreDomain(file, { engine: options.engine, verify: true });
+  ended = attach();
+  return { output: reason };
+}
+
 try {
   await script.expect(PROMPT, TIMEOUT_MS);
-  for (const command of ['dmesg -n 1', ...commands]) tell(await script.run(command, TIMEOUT_MS));
+  for (const command of ['dmesg -n 1', ...commands])
+    tell(command === ':save' ? await saveAndRestore() : await script.run(command, TIMEOUT_MS));
   script.send('poweroff\n');
   tell({ end: (await ended).reason });
 } catch (error) {
