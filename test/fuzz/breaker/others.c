@@ -1,7 +1,7 @@
 /*
- * The other vCPUs. Each writes where the monitors and the areas of all of them are, changes tables that others have
- * loaded, has their TLBs flushed, interrupts them, takes them down and up. Whatever trap it meets, it begins anew:
- * its stack is empty again, and nothing else of it was worth keeping.
+ * The other vCPUs. Each writes where the monitors and the areas of all of them are, changes tables that
+ * others have loaded, has their TLBs flushed, interrupts them, takes them down and up. Whatever trap it
+ * meets, it begins anew: its stack is empty again, and nothing else of it was worth keeping.
  */
 #include "breaker.h"
 #include "test.h"
@@ -58,9 +58,10 @@ void start_others(void) {
   static vcpu_guest_context_t context;
   context.flags = VGCF_in_kernel;
   for (unsigned i = 0; i < NR_TRAPS; i++)
-    context.trap_ctxt[i] = (trap_info_t){
-        .vector = (uint8_t)i, .flags = 4, .cs = FLAT_KERNEL_CS64, .address = (ulong)begin_anew};
-  context.event_callback_eip = context.failsafe_callback_eip = context.syscall_callback_eip = (ulong)begin_anew;
+    context.trap_ctxt[i] =
+        (trap_info_t){.vector = (uint8_t)i, .flags = 4, .cs = FLAT_KERNEL_CS64, .address = (ulong)begin_anew};
+  context.event_callback_eip = context.failsafe_callback_eip = context.syscall_callback_eip =
+      (ulong)begin_anew;
   context.user_regs.rip = (ulong)begin_anew;
   context.user_regs.cs = FLAT_KERNEL_CS64;
   context.user_regs.ss = FLAT_KERNEL_SS64;

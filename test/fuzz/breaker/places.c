@@ -41,22 +41,22 @@ ulong any_place(ulong nr_pages, ulong l4_mfn) {
 
 uint64_t any_value(void) {
   const uint64_t some[] = {0,
-                                  1,
-                                  ~0ul,
-                                  1ul << 63,
-                                  MONITOR_VA,
-                                  AREA,
-                                  BLOCK + BLOCK_STACK_TOP,
-                                  GDT_VA,
-                                  LDT_VA,
-                                  DIRECT_VA,
-                                  DIRECT_VA + (64ul << 20),
-                                  HOLE_START,
-                                  HOLE_END,
-                                  0x0000800000000000,
-                                  0xffffffff80000000,
-                                  64ul << 20,
-                                  (1ul << 40) - 1};
+                           1,
+                           ~0ul,
+                           1ul << 63,
+                           MONITOR_VA,
+                           AREA,
+                           BLOCK + BLOCK_STACK_TOP,
+                           GDT_VA,
+                           LDT_VA,
+                           DIRECT_VA,
+                           DIRECT_VA + (64ul << 20),
+                           HOLE_START,
+                           HOLE_END,
+                           0x0000800000000000,
+                           0xffffffff80000000,
+                           64ul << 20,
+                           (1ul << 40) - 1};
   switch (below(5)) {
   case 0:
     return draw();
