@@ -1,4 +1,4 @@
-/** `xenner inspect FILE`: what a kernel is, and whether it can boot as a PV guest; what is on a disk, and what it boots; what was saved. */
+/** `xenner inspect FILE`: what a kernel is and whether it can boot as a PV guest, what is on a disk and boots, or what was saved. */
 import { Command } from 'commander';
 import { loadAddon } from '../kvm/addon.js';
 import { featureNames } from '../xenner/builder/features.js';
