@@ -9,7 +9,7 @@ set -euo pipefail
 
 SUITE=bookworm
 # The cloud kernel has the front ends as modules, and a fifth of the others.
-PACKAGES=systemd-sysv,udev,dbus,login,kmod,iproute2,iputils-ping,curl,linux-image-cloud-amd64,initramfs-tools,e2fsprogs,fio,busybox-static
+PACKAGES=systemd-sysv,systemd-resolved,udev,dbus,login,kmod,iproute2,iputils-ping,curl,linux-image-cloud-amd64,initramfs-tools,e2fsprogs,fio,busybox-static
 DISK_MIB=2048
 PARTITION_AT=1048576
 LABEL=xenner-root
@@ -33,8 +33,6 @@ Driver=vif
 [Network]
 DHCP=yes
 EOF
-  # DHCP's name servers, without another daemon.
-  ln -sf /run/systemd/resolve/resolv.conf "$TREE/etc/resolv.conf"
   ln -sf /lib/systemd/system/systemd-networkd.service "$TREE/etc/systemd/system/multi-user.target.wants/"
   sed -i 's/^root:[^:]*:/root::/' "$TREE/etc/shadow"
   write /etc/machine-id </dev/null

@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { DEFAULT_MEMORY_MIB, type DomainConfig } from '../xenner/domain/config.js';
 import { createDomain } from '../xenner/domain/domain.js';
 import { LATEST } from '../xenner/profile/profiles.js';
-import { addDeviceOptions, type DeviceChoice, diskDefinitions, withDisks } from './device-options.js';
+import { addDeviceOptions, type DeviceChoice, deviceDefinitions, withDevices } from './device-options.js';
 import { addHostOptions, type HostChoice, hostOptions, wholeNumber } from './options.js';
 import { addSessionOptions, runSession, type SessionOptions } from './session.js';
 
@@ -32,7 +32,7 @@ export function runCommand(): Command {
     .option('--no-reboot', 'end when the guest reboots, instead of starting it anew')
     .option('--no-fast-paths', 'send every hypercall to TypeScript')
     .action(async (options: RunOptions) => {
-      process.exitCode = await withDisks(await diskDefinitions(options), (devices) =>
+      process.exitCode = await withDevices(await deviceDefinitions(options), (devices) =>
         runSession(() => createDomain(domainConfig(options), devices), options),
       );
     });

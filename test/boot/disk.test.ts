@@ -1,8 +1,20 @@
 /** Debian 12 on a disk, from the recipe: systemd, files, disks that come and go, and a guest that is saved with its disk. */
+import { once } from 'node:events';
 import { rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { blockDevice, createDomain, createQcow2, type Domain, openImage, restoreDomain } from 'xenner';
+import {
+  blockDevice,
+  createDomain,
+  createQcow2,
+  type Domain,
+  netDevice,
+  openImage,
+  openPasstPort,
+  restoreDomain,
+} from 'xenner';
 import { ConsoleScript } from '../../scripts/lib/console-script.mjs';
 import { DebianDisk } from './lib/disk.js';
 import { scratch } from './lib/images.js';
@@ -66,7 +78,8 @@ it.each(['raw', 'qcow2'] as const)(
       return { image, device: blockDevice({ image, name: 'xvda', params: disk.path }) };
     };
     let { image, device } = await open();
-    let domain = await createDomain(config, [device]);
+    const { port, server, nic } = await network();
+    let domain = await createDomain(config, [device, nic]);
     try {
       let script = scriptOf(domain);
       await logIn(script);
@@ -74,14 +87,16 @@ it.each(['raw', 'qcow2'] as const)(
       expect(await output(script, 'systemctl is-system-running --wait')).toBe('running\n');
       expect(await output(script, 'dmesg --level=emerg,alert,crit,err')).toBe('');
       await hotPlug(domain, script);
+      await talk(script, server);
 
-      // Away and back, with the disk.
+      // Away and back, with its devices.
       const saved = join(dir, `saved-${format}`);
       await domain.save(saved);
       await image.close();
       ({ image, device } = await open());
-      domain = await restoreDomain(saved, {}, [device]);
+      domain = await restoreDomain(saved, {}, [device, nic]);
       script = scriptOf(domain);
+      await talk(script, server);
       await output(script, 'echo 3 >/proc/sys/vm/drop_caches');
       expect((await output(script, 'md5sum </root/data')).slice(0, 32)).toBe(sum);
       const second = await writeFile(script, '/root/second');
@@ -93,9 +108,27 @@ it.each(['raw', 'qcow2'] as const)(
     } finally {
       await domain.destroy();
       await image.close();
+      port.close();
+      server.close();
     }
   },
 );
+
+/** What the guest's own network reaches, without privileges: a server on this host's loopback. */
+async function network() {
+  const server = createServer((_, response) => response.end('x'.repeat(MIB)));
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const port = await openPasstPort();
+  return { port, server, nic: netDevice(port, { mac: '00:16:3e:00:00:01', handle: 0 }) };
+}
+
+/** passt gives the host's loopback the address of the guest's router. */
+async function talk(script: ConsoleScript, server: Server): Promise<void> {
+  const { port } = server.address() as AddressInfo;
+  await output(script, '/usr/lib/systemd/systemd-networkd-wait-online --timeout=60 -i enX0');
+  const router = (await output(script, "ip -4 route show default | cut -d ' ' -f 3")).trim();
+  expect(await output(script, `curl -s --max-time 60 http://${router}:${port}/ | wc -c`)).toBe(`${MIB}\n`);
+}
 
 /** A second disk: it appears, takes a file system and a file, is taken away, and comes again with what is on it. */
 async function hotPlug(domain: Domain, script: ConsoleScript): Promise<void> {

@@ -1,0 +1,38 @@
+/** Network devices of a definition, plugged in on the host: a bridge by a tap, or passt where there is no bridge to be had. */
+import type { Device } from '../../xenner/backend/device.js';
+import { NetDriver } from '../../xenner/backend/net/net-driver.js';
+import type { NetPort } from '../../xenner/backend/net/net-port.js';
+import type { NicDefinition } from './definition.js';
+
+export interface OpenNic {
+  readonly definition: NicDefinition;
+  readonly device: Device;
+  readonly port: NetPort;
+}
+
+/**
+ * @param nic with its MAC, as withIdentity() gives it
+ * @param index its place in the list
+ * @throws XennerError (rejection) ETAP, ELINK, EPASST
+ */
+export async function openNic(nic: NicDefinition, index: number, domid: number): Promise<OpenNic> {
+  const { mac, mtu, rate, bridge, vifname } = nic;
+  const devid = nic.devid ?? index;
+  const port = await openPort(nic, `vif${domid}.${devid}`);
+  const options = { mac: mac!, handle: devid, mtu, rate, bridge, vifname };
+  return {
+    definition: nic,
+    port,
+    device: { type: 'vif', devid, driver: (host) => new NetDriver(host, port, options) },
+  };
+}
+
+async function openPort({ bridge, vifname, mtu }: NicDefinition, name: string): Promise<NetPort> {
+  // Only root makes taps; anybody can have passt.
+  if (bridge !== undefined && process.geteuid!() === 0) {
+    const { openTapPort } = await import('../../xenner/backend/net/tap-port.js');
+    return openTapPort({ name: vifname ?? name, bridge, mtu });
+  }
+  const { openPasstPort } = await import('../../xenner/backend/net/passt-port.js');
+  return openPasstPort({ mtu });
+}
