@@ -47,7 +47,7 @@ describe('the format', () => {
       /there is no qcow2 header/,
     );
     await expect(openImage(file('disk.raw'), { format: 'vmdk' })).rejects.toThrow(
-      /no image format "vmdk"; use one of qcow2, raw/,
+      /no image format "vmdk"; use one of qcow2, .*raw/,
     );
   });
 
