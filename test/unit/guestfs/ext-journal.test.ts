@@ -20,37 +20,39 @@ describe.skipIf(needs)(`journals${needs ? ` (${needs})` : ''}`, () => {
   afterEach(closeDisks);
   afterAll(folder.remove);
 
-  it.each(Object.entries(KINDS))('of a machine that was switched off: %s', async (_name, options) => {
-    const image = mke2fs(folder.path('image'), 64, [...options, '-J', 'size=16']);
-    const tree = folder.path('tree');
-    const dirty = folder.path('dirty');
-    const done = mounted(image, (target) => {
-      mkdirSync(`${target}/old`);
-      for (let i = 0; i < 200; i++) writeFileSync(`${target}/old/${i}`, noise(i, 3000));
-      run('sync', ['-f', target]);
-      // Blocks of the directory become those of files: the journal revokes them.
-      rmSync(`${target}/old`, { recursive: true });
-      mkdirSync(`${target}/new/deep`, { recursive: true });
-      for (let i = 0; i < 300; i++) writeFileSync(`${target}/new/deep/${i}`, noise(1000 + i, 3000));
-      run('sync', ['-f', target]);
-      rmSync(`${target}/new/deep/7`);
-      writeFileSync(`${target}/new/last`, 'last');
-      // fsync: what it needs is in the journal, and not yet in its place.
-      run('sync', [`${target}/new/last`]);
-      rmSync(tree, { recursive: true, force: true });
-      cpSync(target, tree, { recursive: true });
-      return copy(image, dirty);
+  for (const [name, options] of Object.entries(KINDS)) {
+    it(`of a machine that was switched off: ${name}`, async (context) => {
+      const image = mke2fs(folder.path('image'), 64, [...options, '-J', 'size=16']);
+      const tree = folder.path('tree');
+      const dirty = folder.path('dirty');
+      const done = mounted(image, (target) => {
+        mkdirSync(`${target}/old`);
+        for (let i = 0; i < 200; i++) writeFileSync(`${target}/old/${i}`, noise(i, 3000));
+        run('sync', ['-f', target]);
+        // Blocks of the directory become those of files: the journal revokes them.
+        rmSync(`${target}/old`, { recursive: true });
+        mkdirSync(`${target}/new/deep`, { recursive: true });
+        for (let i = 0; i < 300; i++) writeFileSync(`${target}/new/deep/${i}`, noise(1000 + i, 3000));
+        run('sync', ['-f', target]);
+        rmSync(`${target}/new/deep/7`);
+        writeFileSync(`${target}/new/last`, 'last');
+        // fsync: what it needs is in the journal, and not yet in its place.
+        run('sync', [`${target}/new/last`]);
+        rmSync(tree, { recursive: true, force: true });
+        cpSync(target, tree, { recursive: true });
+        return copy(image, dirty);
+      });
+      if (done === undefined) return context.skip('this kernel or this user cannot mount such ones');
+      const files = await filesOf(dirty);
+      expect(files.fileSystem.notes).toEqual([
+        expect.stringMatching(/^its journal was not empty: [1-9]\d* transactions/),
+      ]);
+      await expectSame(files, tree);
+      // Without the replay it is not there.
+      run('debugfs', ['-w', '-R', 'feature ^needs_recovery', dirty]);
+      expect(await (await filesOf(copy(dirty, folder.path('unreplayed')))).exists('/new/last')).toBe(false);
     });
-    if (done === undefined) return;
-    const files = await filesOf(dirty);
-    expect(files.fileSystem.notes).toEqual([
-      expect.stringMatching(/^its journal was not empty: [1-9]\d* transactions/),
-    ]);
-    await expectSame(files, tree);
-    // Without the replay it is not there.
-    run('debugfs', ['-w', '-R', 'feature ^needs_recovery', dirty]);
-    expect(await (await filesOf(copy(dirty, folder.path('unreplayed')))).exists('/new/last')).toBe(false);
-  });
+  }
 
   it.each([
     ['no sums', ['-O', EXT3], []],
