@@ -8,9 +8,9 @@ import {
   type DiskDefinition,
   type DomainDefinition,
   type NicDefinition,
-  type Note,
 } from '../mgmt/domain/definition.js';
 import { EXIT } from './exit-codes.js';
+import { noteText, printableText } from './printable.js';
 
 const FORMATS: Readonly<Record<ConfigFormat, string>> = {
   xl: 'xl or xm',
@@ -68,8 +68,8 @@ function toText(path: string, format: ConfigFormat, definition: DomainDefinition
   ];
   const said = rows.filter((row): row is [string, string] => row[1] !== undefined);
   const width = Math.max(...said.map(([label]) => label.length));
-  const text = said.map(([label, value]) => `${printable(`${label.padEnd(width)}  ${value}`)}\n`);
-  return [...text, ...definition.notes.map((note) => `${printable(noteText(path, note))}\n`)].join('');
+  const text = said.map(([label, value]) => `${printableText(`${label.padEnd(width)}  ${value}`)}\n`);
+  return [...text, ...definition.notes.map((note) => `${noteText(path, note)}\n`)].join('');
 }
 
 function bootRows(boot: Boot | undefined): [string, string | undefined][] {
@@ -97,14 +97,4 @@ function nicText({ rate, devid: _, ...nic }: NicDefinition): string {
   const limit = rate === undefined ? [] : [`rate=${rate.bytes} bytes in ${rate.intervalUs} us`];
   const said = Object.entries(nic).filter(([, value]) => value !== undefined);
   return [...said.map(([key, value]) => `${key}=${value}`), ...limit].join(' ') || 'nothing said of it';
-}
-
-function noteText(path: string, { kind, line, option, text }: Note): string {
-  const place = line === undefined ? path : `${path}:${line}`;
-  return `${place}: ${kind}: ${option === '' ? '' : `${option}: `}${text}`;
-}
-
-/** The strings are the file's: they must not drive a terminal. */
-function printable(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}]/gu, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
 }

@@ -1,9 +1,11 @@
 /** The `xenner` command's program for everything: the one in guest-main.ts knows less, and starts sooner. */
 import { runCommandLine } from './command-line.js';
+import { DOMAIN_COMMANDS } from './domain-commands.js';
 import { GUEST_COMMANDS } from './guest-commands.js';
 
 void runCommandLine({
   ...GUEST_COMMANDS,
+  ...DOMAIN_COMMANDS,
   inspect: async () => (await import('./inspect.js')).inspectCommand(),
   config: async () => (await import('./config.js')).configCommand(),
   host: async () => (await import('./host.js')).hostCommand(),

@@ -1,7 +1,6 @@
 /** Joins a guest's console to standard input and output, and gives the terminal back whatever happens. */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { XennerError } from '../base/errors.js';
-import type { Domain } from '../xenner/domain/domain.js';
 
 /** Ctrl-], as telnet, virsh and xl use it. */
 const ESCAPE = 0x1d;
@@ -15,9 +14,19 @@ export interface TerminalOptions {
   leave(error?: XennerError): void;
 }
 
+/** A guest's console: a Domain in this process, or a ConsoleClient of one elsewhere. */
+export interface ConsolePeer {
+  on(event: 'console', listener: (chunk: Buffer) => void): unknown;
+  on(event: 'consoleDrained', listener: () => void): unknown;
+  /** False: wait for `consoleDrained`. */
+  writeConsole(data: Uint8Array): boolean;
+  pauseConsole(): void;
+  resumeConsole(): void;
+}
+
 export interface Terminal {
   /** Joins a domain's console. */
-  attach(domain: Domain): void;
+  attach(peer: ConsolePeer): void;
   /** Gives the terminal back; resolves when all output is written. Idempotent. */
   close(): Promise<void>;
 }
@@ -55,7 +64,7 @@ export function openTerminal(options: TerminalOptions): Terminal {
   const { stdin, stdout } = process;
   const log = options.logFile === undefined ? undefined : new ConsoleLog(options.logFile);
   const raw = stdin.isTTY === true;
-  let domain: Domain | undefined;
+  let domain: ConsolePeer | undefined;
   let closed = false;
   let early = Buffer.alloc(0);
   const type = (typed: Buffer): boolean => {

@@ -1,0 +1,80 @@
+/** `xenner create FILE.cfg`: starts the domain that a configuration describes, in a process of its own. */
+import { Command } from 'commander';
+import { readConfigFile } from '../mgmt/domain/config/read.js';
+import { bootable, type DomainDefinition } from '../mgmt/domain/definition.js';
+import { findDomain } from '../mgmt/domain/live/runtime-directory.js';
+import { EXIT } from './exit-codes.js';
+import { addHostOptions, type HostChoice, hostOptions } from './options.js';
+import { noteText, printableText } from './printable.js';
+
+interface CreateOptions extends HostChoice {
+  console?: true;
+  paused?: true;
+  dryrun?: true;
+  foreground?: true;
+  quiet?: true;
+}
+
+export function createCommand(): Command {
+  const command = new Command('create')
+    .description('start a domain from a configuration of xl, xm, libvirt or XenServer')
+    .argument('<file>', 'the configuration; relative paths in it are of the working directory, as for xl')
+    .argument('[overrides...]', 'options of xl to put in place of what the file says: memory=512')
+    .option('-c, --console', 'connect to its console')
+    .option('-p, --paused', "leave it paused; 'xenner unpause' lets it go")
+    .option('-n, --dryrun', 'tell what the configuration says, and start nothing')
+    .option('-F, --foreground', 'stay, instead of leaving it to a process of its own')
+    .option('-q, --quiet', 'no warnings')
+    .action(create);
+  return addHostOptions(command);
+}
+
+async function create(path: string, overrides: string[], options: CreateOptions): Promise<void> {
+  const { definition } = readConfigFile(path, { overrides });
+  const say = (text: string) => {
+    if (options.quiet !== true) process.stderr.write(`xenner: ${printableText(text)}\n`);
+  };
+  for (const note of definition.notes)
+    if (note.kind !== 'error') say(noteText(path, note));
+    else process.stderr.write(`xenner: ${noteText(path, note)}\n`);
+  if (!bootable(definition)) {
+    process.exitCode = EXIT.failure;
+    return;
+  }
+  const { name, cpuWeight, cpuCap } = definition;
+  if (cpuWeight !== undefined || cpuCap !== undefined)
+    say(`${name}: shares of the CPU are not limited: cpu_weight and cap have no effect`);
+  if (options.dryrun) {
+    const { toLibxl } = await import('../mgmt/domain/config/json.js');
+    process.stdout.write(`${JSON.stringify(toLibxl(definition), null, 2)}\n`);
+    return;
+  }
+  if (options.foreground) return stay(definition, options, say);
+  const { spawnDomain } = await import('../mgmt/domain/live/spawn.js');
+  const domid = await spawnDomain(definition, liveOptions(options), say);
+  if (options.console) {
+    const { attachConsole } = await import('./console.js');
+    await attachConsole(await findDomain(String(domid)));
+  }
+}
+
+const liveOptions = (options: CreateOptions) => ({
+  host: hostOptions(options),
+  paused: options.paused === true,
+});
+
+async function stay(
+  definition: DomainDefinition,
+  options: CreateOptions,
+  say: (text: string) => void,
+): Promise<void> {
+  const { startLive } = await import('../mgmt/domain/live/define.js');
+  const { endOnSignals } = await import('./end-on-signals.js');
+  const { live, domid } = await startLive(definition, liveOptions(options), say);
+  endOnSignals(live);
+  if (options.console) {
+    const { attachConsole } = await import('./console.js');
+    await attachConsole(await findDomain(String(domid)));
+  }
+  await live.ended;
+}

@@ -1,0 +1,69 @@
+/** `xenner domid`, `domname`, `dominfo` and `uptime`. */
+import { Command } from 'commander';
+import { ask } from '../mgmt/domain/client.js';
+import { type FoundDomain, findDomain, liveDomains } from '../mgmt/domain/live/runtime-directory.js';
+import { cpuSeconds } from '../mgmt/domain/live/usage.js';
+
+export function domidCommand(): Command {
+  return new Command('domid')
+    .description("print a domain's ID")
+    .argument('<domain>', 'its name')
+    .action(async (which: string) => void process.stdout.write(`${(await findDomain(which)).domid}\n`));
+}
+
+export function domnameCommand(): Command {
+  return new Command('domname')
+    .description("print a domain's name")
+    .argument('<domain>', 'its ID')
+    .action(async (which: string) => void process.stdout.write(`${(await findDomain(which)).name}\n`));
+}
+
+export function dominfoCommand(): Command {
+  return new Command('dominfo')
+    .description('tell what is known of a domain')
+    .argument('<domain>', 'name or ID')
+    .option('--json', 'print JSON')
+    .action(async (which: string, { json }: { json?: true }) => {
+      const domain = await findDomain(which);
+      const { path: xenstore, ...record } = { ...domain, path: `${domain.path}/xenstored` };
+      const used = cpuSeconds(domain.pid);
+      const { definition: _, ...info } =
+        domain.state === 'running' || domain.state === 'paused' ? await ask(domain, 'info', {}) : noInfo;
+      const all = { ...record, ...info, cpuSeconds: used, xenstore };
+      const started = new Date(domain.startedAt).toISOString();
+      const lines = Object.entries({ ...all, startedAt: started }).map(
+        ([label, value]) => `${label.padEnd(12)}${value}\n`,
+      );
+      process.stdout.write(json ? `${JSON.stringify(all, null, 2)}\n` : lines.join(''));
+    });
+}
+
+const noInfo = { definition: undefined };
+
+export function uptimeCommand(): Command {
+  return new Command('uptime')
+    .description('tell how long domains have been there')
+    .argument('[domains...]', 'names or IDs; default: all')
+    .option('-s, --short', 'no seconds')
+    .action(async (which: string[], { short }: { short?: true }) => {
+      const domains = which.length === 0 ? await liveDomains() : await Promise.all(which.map(findDomain));
+      const rows = domains.map(({ name, domid, ...domain }) => {
+        const uptime = uptimeOf(domain, short === true);
+        return short
+          ? `${uptime}, ${name} (${domid})\n`
+          : `${name.padEnd(32)} ${String(domid).padStart(4)} ${uptime}\n`;
+      });
+      const header = short ? '' : `${'Name'.padEnd(32)} ${'ID'.padStart(4)} Uptime\n`;
+      process.stdout.write(header + rows.join(''));
+    });
+}
+
+/** As xl has it: `1 day,  2:03:04`. */
+function uptimeOf({ startedAt }: Pick<FoundDomain, 'startedAt'>, short: boolean): string {
+  const seconds = Math.max(0, Math.floor((Date.now() - startedAt) / 1000));
+  const two = (count: number) => String(count).padStart(2, '0');
+  const days = Math.floor(seconds / 86_400);
+  const hours = String(Math.floor(seconds / 3600) % 24).padStart(2);
+  const rest = `${hours}:${two(Math.floor(seconds / 60) % 60)}${short ? '' : `:${two(seconds % 60)}`}`;
+  return days === 0 ? rest : `${days} ${days === 1 ? 'day' : 'days'}, ${rest}`;
+}

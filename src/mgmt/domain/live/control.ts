@@ -1,0 +1,79 @@
+/**
+ * What a live domain can be asked: lines of JSON over its folder's control socket.
+ * Request: {"version":1,"id":7,"command":"pause","arguments":{}}. Answer: {"id":7,"result":...} or {"id":7,"error":{...}}.
+ */
+import type { DomainDefinition } from '../definition.js';
+import type { DomainRecord } from './runtime-directory.js';
+
+export const CONTROL_VERSION = 1;
+/** Of one line, in either direction; a definition is the longest thing that there is to say. */
+export const MAX_CONTROL_LINE_BYTES = 4 * 1024 * 1024;
+export const MAX_CONTROL_CLIENTS = 32;
+/** Sent without waiting for answers. */
+export const MAX_CONTROL_PENDING = 16;
+
+export interface DomainInfo extends DomainRecord {
+  readonly engine: string;
+  /** What the guest sees of the machine. */
+  readonly profile: string;
+  /** In xenstore, which has no other domain: /local/domain/N. */
+  readonly storeDomid: number;
+  readonly definition: DomainDefinition;
+}
+
+export interface BlockInfo {
+  readonly vdev: string;
+  readonly devid: number;
+  readonly path: string;
+  readonly format: string;
+  readonly readOnly: boolean;
+  /** XenbusState* of the back end; undefined: there is no guest. */
+  readonly state: number | undefined;
+}
+
+/** [what is asked with, what is answered], by command. */
+export interface ControlCommands {
+  info: [Record<string, never>, DomainInfo];
+  pause: [Record<string, never>, null];
+  unpause: [Record<string, never>, null];
+  /** Answered when nothing is left but the process, which ends. */
+  destroy: [Record<string, never>, null];
+  shutdown: [{ request: 'poweroff' | 'reboot' }, null];
+  /** The next end of the guest. */
+  wait: [Record<string, never>, string];
+  sysrq: [{ key: string }, null];
+  'mem-set': [{ memoryMiB: number }, null];
+  'vcpu-set': [{ count: number }, null];
+  rename: [{ name: string }, null];
+  /** Absolute path. */
+  save: [{ path: string; goOn: boolean; pause: boolean }, null];
+  'block-list': [Record<string, never>, readonly BlockInfo[]];
+  /** As xl-disk-configuration(5). */
+  'block-attach': [{ spec: string; folder: string }, null];
+  'block-detach': [{ device: string; force: boolean }, null];
+}
+
+export type ControlCommand = keyof ControlCommands;
+export type ControlArguments<C extends ControlCommand> = ControlCommands[C][0];
+export type ControlResult<C extends ControlCommand> = ControlCommands[C][1];
+
+export interface ControlError {
+  readonly code: string;
+  /** With what to do about it. */
+  readonly message: string;
+}
+
+/** Cuts a stream into lines. @throws RangeError when one is longer than it may be */
+export class LineReader {
+  #rest = '';
+
+  constructor(private readonly maxBytes: number) {}
+
+  feed(text: string): string[] {
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop()!;
+    if ([this.#rest, ...lines].some((line) => line.length > this.maxBytes))
+      throw new RangeError('line too long');
+    return lines;
+  }
+}

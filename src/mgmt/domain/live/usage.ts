@@ -1,0 +1,34 @@
+/** What a domain's process has used, as /proc tells it (proc(5)). */
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** USER_HZ, which is 100 on every architecture that Linux has had Xen on. */
+const TICKS_PER_SECOND = 100;
+
+/** From the third field on: what is in parentheses before may hold anything. */
+function statFields(path: string): string[] {
+  try {
+    const text = readFileSync(path, 'latin1');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ');
+  } catch {
+    return [];
+  }
+}
+
+/** Of all its threads; NaN when it has just ended. */
+export function cpuSeconds(pid: number): number {
+  const fields = statFields(`/proc/${pid}/stat`);
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/** Whether any thread but the main one, which answers us, is on a CPU or waits for one. */
+export function isBusy(pid: number): boolean {
+  let threads: string[];
+  try {
+    threads = readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return false;
+  }
+  return threads.some(
+    (thread) => thread !== String(pid) && statFields(`/proc/${pid}/task/${thread}/stat`)[0] === 'R',
+  );
+}

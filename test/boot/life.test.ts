@@ -1,0 +1,329 @@
+/** Domains in processes of their own: started by configurations, found, asked, and gone without a trace however they end. */
+import { execFileSync } from 'node:child_process';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { Cli } from './lib/cli.js';
+import { BOOT_TIMEOUT_MS, PROMPT } from './lib/guest.js';
+import { initramfs, kernel, scratch } from './lib/images.js';
+
+// Sockets have short names.
+const dir = scratch('life');
+const runDir = join(dir, 'run');
+const ramdisk = join(dir, 'initramfs.cpio');
+const image = kernel('bookworm');
+const kernelPath = 'path' in image ? image.path : '';
+const title = 'missing' in image ? `a domain (skipped: ${image.missing})` : 'a domain';
+
+interface Ran {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function xenner(...args: string[]): Promise<Ran> {
+  const cli = new Cli(args);
+  cli.child.stdin.end();
+  const { status } = await cli.end(BOOT_TIMEOUT_MS);
+  return { status, stdout: cli.stdout, stderr: cli.stderr };
+}
+
+/** What a command prints that is to succeed. */
+async function output(...args: string[]): Promise<string> {
+  const ran = await xenner(...args);
+  expect(ran, args.join(' ')).toMatchObject({ status: 0, stderr: '' });
+  return ran.stdout;
+}
+
+function config(name: string, more = ''): string {
+  const path = join(dir, `${name}.cfg`);
+  writeFileSync(
+    path,
+    `name = "${name}"\nkernel = "${kernelPath}"\nramdisk = "${ramdisk}"\nextra = "console=hvc0 quiet"\nmemory = 128\n${more}`,
+  );
+  return path;
+}
+
+function disk(name: string): string {
+  const path = join(dir, name);
+  writeFileSync(path, '');
+  truncateSync(path, 8 * 1024 * 1024);
+  return path;
+}
+
+/** On its console, at the prompt. */
+async function onConsole<T>(name: string, act: (cli: Cli) => Promise<T>): Promise<T> {
+  const cli = new Cli(['console', name]);
+  try {
+    await cli.script.expect(PROMPT, BOOT_TIMEOUT_MS);
+    return await act(cli);
+  } finally {
+    cli.child.kill();
+    await cli.ended;
+  }
+}
+
+/** Asks for the state until it is so. */
+async function until<T>(look: () => Promise<T>, done: (seen: T) => boolean): Promise<T> {
+  for (;;) {
+    const seen = await look();
+    if (done(seen)) return seen;
+    await delay(50);
+  }
+}
+
+const info = async (name: string) =>
+  JSON.parse(await output('dominfo', '--json', name)) as { pid: number; domid: number; state: string };
+
+beforeAll(() => {
+  process.env.XENNER_RUN_DIR = runDir;
+  initramfs(ramdisk);
+});
+afterEach(async () => {
+  const { stdout } = await xenner('list', '--json');
+  for (const { domid } of JSON.parse(stdout) as { domid: number }[]) await xenner('destroy', String(domid));
+});
+afterAll(() => {
+  delete process.env.XENNER_RUN_DIR;
+  rmSync(dir, { recursive: true });
+});
+
+describe.skipIf('missing' in image)(title, () => {
+  it('is created, listed, paused, renamed and destroyed', async () => {
+    expect(await output('create', config('one'))).toBe('');
+    expect(await output('list')).toMatch(
+      /^Name {40}ID {3}Mem VCPUs\tState\tTime\(s\)\none {38} +\d+ +128 +1 {5}(r-----|-b----) +\d+\.\d\n$/,
+    );
+    const domid = (await output('domid', 'one')).trim();
+    expect(await output('domname', domid)).toBe('one\n');
+    expect((await xenner('create', config('one'))).stderr).toMatch(
+      /^xenner: domain one runs already, with ID \d+\n$/,
+    );
+    await output('pause', 'one');
+    expect(await output('list', 'one')).toMatch(/ {5}--p--- /);
+    await output('unpause', domid);
+    expect(await onConsole('one', (cli) => cli.script.run('echo $((6 * 7))'))).toMatchObject({
+      output: '42\n',
+    });
+    await output('rename', 'one', 'two');
+    expect((await xenner('domid', 'one')).stderr).toMatch(/^xenner: there is no domain "one"; .*\n$/);
+    const { pid } = await info('two');
+    await output('destroy', 'two');
+    expect(readdirSync(runDir).sort()).toEqual(['last-domid', 'lock']);
+    await until(
+      async () => existsSync(`/proc/${pid}/exe`),
+      (alive) => !alive,
+    );
+  });
+
+  it('obeys shutdown and reboot, and keeps its ID over a reboot', async () => {
+    await output('create', config('obeys'));
+    const before = await info('obeys');
+    await onConsole('obeys', async ({ script }) => {
+      expect((await script.run('touch /tmp/mark')).status).toBe(0);
+      await output('reboot', '-w', 'obeys');
+      await script.expect(/init: running/, BOOT_TIMEOUT_MS);
+      await script.expect(PROMPT, BOOT_TIMEOUT_MS);
+      expect((await script.run('test -e /tmp/mark')).status).toBe(1);
+    });
+    expect(await info('obeys')).toMatchObject({ domid: before.domid, pid: before.pid });
+    await output('shutdown', '-w', 'obeys');
+    await until(
+      () => output('list', '--json'),
+      (list) => list === '[]\n',
+    );
+  });
+
+  it('that is killed leaves nothing, and its disk is free', async () => {
+    const cfg = config('killed', `disk = ["${disk('killed.img')},raw,xvda,w"]\n`);
+    await output('create', cfg);
+    const refused = await xenner('create', cfg, 'name=other');
+    expect(refused).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/killed\.img is in use by process \d+/),
+    });
+    const { pid } = await info('killed');
+    process.kill(pid, 'SIGKILL');
+    await until(
+      () => output('list', '--json'),
+      (list) => list === '[]\n',
+    );
+    expect(readdirSync(runDir).sort()).toEqual(['last-domid', 'lock']);
+    await output('create', cfg);
+  });
+
+  it('has its name and number alone', async () => {
+    const cfg = config('same');
+    const same = await Promise.all([1, 2, 3].map(() => xenner('create', cfg)));
+    expect(same.map(({ status }) => status).sort()).toEqual([0, 1, 1]);
+    for (const { status, stderr } of same)
+      if (status === 1) expect(stderr).toMatch(/^xenner: domain same runs already/);
+    await output('create', config('beside'));
+    expect((await info('beside')).domid).not.toBe((await info('same')).domid);
+    expect((await xenner('rename', 'beside', 'same')).stderr).toMatch(/domain same runs already/);
+    expect((await xenner('rename', 'beside', '../x')).stderr).toMatch(/no name for a domain/);
+  });
+
+  it('boots what its disk says, by pygrub', async () => {
+    const root = join(dir, 'root');
+    mkdirSync(join(root, 'boot/grub'), { recursive: true });
+    copyFileSync(kernelPath, join(root, 'boot/vmlinuz'));
+    copyFileSync(ramdisk, join(root, 'boot/initrd'));
+    writeFileSync(
+      join(root, 'boot/grub/menu.lst'),
+      'default 0\ntitle Linux\nroot (hd0)\nkernel /boot/vmlinuz console=hvc0 quiet from-menu\ninitrd /boot/initrd\n',
+    );
+    const path = disk('root.img');
+    truncateSync(path, 64 * 1024 * 1024);
+    execFileSync('mkfs.ext4', ['-q', '-F', '-d', root, path], { timeout: 60_000 });
+    const cfg = join(dir, 'grub.cfg');
+    writeFileSync(cfg, `name = "grub"\nmemory = 128\nbootloader = "pygrub"\ndisk = ["${path},raw,xvda,w"]\n`);
+    await output('create', cfg);
+    const cmdline = () =>
+      onConsole('grub', async (cli) => (await cli.script.run('cat /proc/cmdline')).output);
+    expect(await cmdline()).toMatch(/ from-menu/);
+  });
+
+  it('that crashes is preserved where that is wanted', async () => {
+    await output('create', config('crash', 'on_crash = "preserve"\n'));
+    await onConsole('crash', async (cli) => {
+      cli.script.send('echo c >/proc/sysrq-trigger\n');
+      await until(
+        () => output('list'),
+        (list) => list.includes('----c-'),
+      );
+    });
+    expect((await xenner('pause', 'crash')).stderr).toBe('xenner: the domain does not run\n');
+    await output('destroy', 'crash');
+    expect(await output('list', '--json')).toBe('[]\n');
+  });
+
+  it('in the foreground ends by a signal', async () => {
+    const cli = new Cli(['create', '-F', config('front')]);
+    await until(
+      () => output('list', '--json'),
+      (list) => list.includes('"front"'),
+    );
+    cli.child.kill();
+    expect(await cli.end()).toEqual({ status: 0, signal: null });
+    expect(readdirSync(runDir).sort()).toEqual(['last-domid', 'lock']);
+  });
+
+  it('takes disks and gives them back, and what is said of them', async () => {
+    await output('create', config('disks'));
+    await output('block-attach', 'disks', `${disk('plug.img')},raw,xvdb,w`);
+    expect(await output('block-list', 'disks')).toMatch(
+      /^Vdev .*\n51728 +xvdb +\d+ +\d +rw raw +\S+plug\.img\n$/,
+    );
+    const again = await xenner('block-attach', 'disks', `${disk('twice.img')},raw,xvdb,w`);
+    expect(again.stderr).toMatch(/^xenner: there are two devices vbd\/51728\n$/);
+    expect((await xenner('block-detach', 'disks', 'xvdc')).stderr).toMatch(/has no disk "xvdc"/);
+    await output('block-detach', '--force', 'disks', 'xvdb');
+    expect(JSON.parse(await output('block-list', '--json', 'disks'))).toEqual([]);
+  });
+
+  it('does with vCPUs and memory what it is asked for, and is saved', async () => {
+    await output('create', config('asked', 'vcpus = 2\n'));
+    const file = join(dir, 'asked.save');
+    await onConsole('asked', async ({ script }) => {
+      const cpus = async () => (await script.run('nproc')).output.trim();
+      expect(await cpus()).toBe('2');
+      await output('vcpu-set', 'asked', '1');
+      await until(cpus, (count) => count === '1');
+      expect((await xenner('vcpu-set', 'asked', '3')).stderr).toMatch(/1 to 2 can be in use/);
+      await output('mem-set', 'asked', '100m');
+      expect((await xenner('mem-set', 'asked', '1g')).stderr).toMatch(/1 to 128 can be its target/);
+      expect((await xenner('sysrq', 'asked', '?')).stderr).toMatch(/one letter or digit/);
+      await output('save', '-c', 'asked', file);
+      expect(await cpus()).toBe('1');
+    });
+    await output('save', 'asked', file);
+    await until(
+      () => output('list', '--json'),
+      (list) => list === '[]\n',
+    );
+    const restored = new Cli(['restore', file]);
+    expect((await restored.script.run('nproc')).output).toBe('1\n');
+    restored.child.kill();
+    await restored.end();
+  });
+
+  it('is not moved by clients that send anything', async () => {
+    await output('create', config('fuzz'));
+    const { domid } = await info('fuzz');
+    let seed = 0x5eed;
+    const random = (below: number) => {
+      seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+      return (seed >>> 8) % below;
+    };
+    const pieces = [
+      '{',
+      '}',
+      '"',
+      'id',
+      ':',
+      '1',
+      '\n',
+      'null',
+      '[',
+      '"version":1',
+      '"command":"constructor"',
+      '\0',
+    ];
+    const whole = [
+      '{"version":1,"id":1,"command":"rename","arguments":{"name":7}}\n',
+      '{"version":1,"id":1,"command":"__proto__"}\n',
+      '{"version":1,"id":1,"command":"save","arguments":{"path":"relative"}}\n',
+      '{"version":1,"id":1,"command":"mem-set","arguments":{"memoryMiB":1e999}}\n',
+      '{"version":2,"id":1,"command":"destroy"}\n',
+    ];
+    for (let client = 0; client < 60; client++) {
+      const socket = createConnection(join(runDir, String(domid), 'control'));
+      const closed = new Promise((resolve) => socket.on('close', resolve));
+      socket.on('error', () => {});
+      socket.resume();
+      for (let i = random(30); i > 0; i--)
+        socket.write(random(3) === 0 ? whole[random(whole.length)]! : pieces[random(pieces.length)]!);
+      socket.end();
+      await closed;
+    }
+    expect(await info('fuzz')).toMatchObject({ domid, state: 'running' });
+  });
+});
+
+describe('what cannot be started or found is one line', () => {
+  it.each([
+    ['no such file', ['create', join(dir, 'nothing.cfg')], 1, /nothing\.cfg/],
+    ['no such domain', ['console', 'nobody'], 1, /no domain "nobody"/],
+    ['no domain named', ['shutdown'], 2, /name one domain, or say --all/],
+    ['a size of nothing', ['mem-set', 'nobody', 'much'], 2, /a number is needed/],
+  ] as const)('%s', async (_, args, status, about) => {
+    const ran = await xenner(...args);
+    expect(ran).toMatchObject({ status, stdout: '' });
+    expect(ran.stderr).toMatch(about);
+    expect(ran.stderr.trimEnd().split('\n')).toHaveLength(1);
+  });
+
+  it.each([
+    ['a name that leads elsewhere', 'name = ".."\n', /no name for a domain/],
+    ['no such kernel', 'kernel = "/nowhere/vmlinuz"\n', /\/nowhere\/vmlinuz/],
+    ['no such disk', 'disk = ["/nowhere/disk,raw,xvda,w"]\n', /\/nowhere\/disk/],
+    ['no such bridge', 'vif = ["bridge=nobridge0"]\n', /nobridge0|passt/],
+  ])('%s', async (_, more, about) => {
+    const ran = await xenner('create', config('broken', more));
+    expect(ran).toMatchObject({ stdout: '' });
+    expect(ran.stderr).toMatch(about);
+    expect(ran.status).toBe(1);
+    expect(readdirSync(runDir).filter((name) => /^\d+$|^log/.test(name))).toEqual([]);
+  });
+});
