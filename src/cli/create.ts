@@ -70,11 +70,12 @@ async function stay(
 ): Promise<void> {
   const { startLive } = await import('../mgmt/domain/live/define.js');
   const { endOnSignals } = await import('./end-on-signals.js');
-  const { live, domid } = await startLive(definition, liveOptions(options), say);
-  endOnSignals(live);
+  const starting = startLive(definition, liveOptions(options), say);
+  endOnSignals(starting);
+  const live = await starting;
   if (options.console) {
     const { attachConsole } = await import('./console.js');
-    await attachConsole(await findDomain(String(domid)));
+    await attachConsole(await findDomain(String(live.domid)));
   }
   await live.ended;
 }

@@ -27,8 +27,7 @@ export function dominfoCommand(): Command {
       const domain = await findDomain(which);
       const { path: xenstore, ...record } = { ...domain, path: `${domain.path}/xenstored` };
       const used = cpuSeconds(domain.pid);
-      const { definition: _, ...info } =
-        domain.state === 'running' || domain.state === 'paused' ? await ask(domain, 'info', {}) : noInfo;
+      const { definition: _, ...info } = await ask(domain, 'info', {});
       const all = { ...record, ...info, cpuSeconds: used, xenstore };
       const started = new Date(domain.startedAt).toISOString();
       const lines = Object.entries({ ...all, startedAt: started }).map(
@@ -37,8 +36,6 @@ export function dominfoCommand(): Command {
       process.stdout.write(json ? `${JSON.stringify(all, null, 2)}\n` : lines.join(''));
     });
 }
-
-const noInfo = { definition: undefined };
 
 export function uptimeCommand(): Command {
   return new Command('uptime')

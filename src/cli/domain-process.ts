@@ -14,9 +14,9 @@ process.once('message', async ({ definition, options, log }: SpawnRequest) => {
     report({ kind: 'said', text });
   };
   try {
-    const { live, domid } = await startLive(definition, options, say, log);
-    endOnSignals(live);
-    report({ kind: 'started', domid });
+    const starting = startLive(definition, options, say, log);
+    endOnSignals(starting);
+    report({ kind: 'started', domid: (await starting).domid });
     if (process.connected) process.disconnect();
   } catch (error) {
     const { code = 'EINTERNAL', message } = error as NodeJS.ErrnoException;

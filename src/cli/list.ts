@@ -25,7 +25,7 @@ async function listing(domains: readonly FoundDomain[], { long, json }: ListOpti
   if (long) {
     const { toLibxl } = await import('../mgmt/domain/config/json.js');
     const all = domains.map(async (domain) => {
-      const { definition, path: _, ...info } = { path: '', ...(await ask(domain, 'info', {})) };
+      const { definition, ...info } = await ask(domain, 'info', {});
       return { ...info, config: toLibxl(definition) };
     });
     return `${JSON.stringify(await Promise.all(all), null, 2)}\n`;

@@ -13,11 +13,12 @@ export const MAX_CONTROL_CLIENTS = 32;
 export const MAX_CONTROL_PENDING = 16;
 
 export interface DomainInfo extends DomainRecord {
-  readonly engine: string;
-  /** What the guest sees of the machine. */
-  readonly profile: string;
+  /** These three are of a guest that runs. */
+  readonly engine?: string;
+  /** What it sees of the machine. */
+  readonly profile?: string;
   /** In xenstore, which has no other domain: /local/domain/N. */
-  readonly storeDomid: number;
+  readonly storeDomid?: number;
   readonly definition: DomainDefinition;
 }
 

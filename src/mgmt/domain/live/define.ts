@@ -14,7 +14,7 @@ export async function startLive(
   options: LiveOptions,
   say: Say,
   log?: string,
-): Promise<{ readonly live: LiveDomain; readonly domid: number }> {
+): Promise<LiveDomain> {
   const definition = withIdentity(open);
   const folder = await DomainFolder.claim({
     name: definition.name,
@@ -22,7 +22,6 @@ export async function startLive(
     memoryMiB: definition.maxMemoryMiB,
     vcpus: definition.maxVcpus,
   });
-  const { domid } = folder.record;
   if (log !== undefined) renameSync(log, folder.file('log'));
-  return { live: await LiveDomain.start(folder, definition, options, say), domid };
+  return LiveDomain.start(folder, definition, options, say);
 }

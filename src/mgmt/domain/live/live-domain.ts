@@ -88,6 +88,10 @@ export class LiveDomain {
     return live;
   }
 
+  get domid(): number {
+    return this.folder.record.domid;
+  }
+
   /** Nothing of it is left. */
   get ended(): Promise<void> {
     return this.#ended;
@@ -100,10 +104,14 @@ export class LiveDomain {
   }
 
   info(): DomainInfo {
-    const { running: domain, definition } = this;
-    const storeDomid = withStore(domain, (_, domid) => domid);
-    const { engine, profile } = domain;
-    return { ...this.folder.record, engine, profile, storeDomid, definition };
+    const { definition } = this;
+    const domain = this.#domain;
+    const run = domain && {
+      engine: domain.engine,
+      profile: domain.profile,
+      storeDomid: withStore(domain, (_, domid) => domid),
+    };
+    return { ...this.folder.record, ...run, definition };
   }
 
   async pause(): Promise<void> {
