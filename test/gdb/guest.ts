@@ -1,6 +1,7 @@
 /** test/gdb/kernel, waiting for a debugger. */
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
 import { createDomain, type Domain, type DomainEnd } from 'xenner';
 import { ConsoleScript } from '../../scripts/lib/console-script.mjs';
 import { buildKernel } from '../fuzz/kernels.js';
@@ -26,13 +27,15 @@ export function missingGdb(): string | undefined {
 
 /**
  * The lab's processor takes up breakpoints when they are written to DR7, and not with what VMRUN loads: a vCPU has to stay on
- * the CPU where it was when it wrote them.
+ * the CPU where it was when it wrote them. One alone runs on the domain's thread, which has no name.
  */
-function pinVcpus(): void {
+function pinVcpus(vcpus: number): void {
+  const pin = (...args: string[]) => execFileSync('taskset', ['-pc', ...args], { stdio: 'ignore' });
+  pin('-a', vcpus === 1 ? '0' : `0-${cpus().length - 1}`, `${process.pid}`);
   const tasks = '/proc/self/task';
   for (const tid of readdirSync(tasks)) {
     const vcpu = /^vcpu (\d+)$/m.exec(readFileSync(`${tasks}/${tid}/comm`, 'latin1'))?.[1];
-    if (vcpu !== undefined) execFileSync('taskset', ['-pc', vcpu, tid], { stdio: 'ignore' });
+    if (vcpu !== undefined) pin(vcpu, tid);
   }
 }
 
@@ -57,7 +60,7 @@ export class DebuggedGuest {
   static async start({ wait = true, ...options }: Options = {}): Promise<DebuggedGuest> {
     const config = { kernel: debuggedKernel(), memoryMiB: 64, engine: ENGINE, onReboot: 'end' } as const;
     const domain = await createDomain({ ...config, ...options, gdb: { port: 0, wait } });
-    if (ENGINE === 'kvm') pinVcpus();
+    if (ENGINE === 'kvm') pinVcpus(options.vcpus ?? 1);
     return new DebuggedGuest(domain);
   }
 

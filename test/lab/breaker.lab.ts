@@ -22,7 +22,8 @@ it(`${COUNT} kernels break their monitors and each other's`, { timeout: 1_200_00
   const { status, stdout, stderr } = await inLab(context, program, { timeoutS: 60 + COUNT * 25 });
   expect(status, `${stdout}\n${stderr}`).toBe(0);
   const lines = stdout.trim().split('\n');
-  expect(JSON.parse(lines.pop()!)).toEqual({ leftOpen: 0 });
+  const { leftOpen } = JSON.parse(lines.pop()!) as { leftOpen: number };
+  expect(leftOpen).toBeLessThanOrEqual(0);
   const ends = lines.map((line) => JSON.parse(line) as { seed: number; end: string; ms: number });
   expect(ends).toHaveLength(COUNT);
   for (const { seed, end, ms } of ends) expect(ms, `seed ${seed}: ${end}`).toBeLessThan(DESTROY_MS);

@@ -9,7 +9,7 @@ it('debugs a PV kernel on KVM with GDB', { timeout: 900_000 }, async (context) =
   debuggedKernel(); // out here: the compiler takes its time inside
   const vitest = ['node_modules/.bin/vitest', 'run', '--pool=threads', '--no-isolate', '--maxWorkers=1'];
   const argv = ['env', 'XENNER_GDB_TEST_ENGINE=kvm', ...vitest, '--no-color', 'test/gdb/gdb.test.ts'];
-  const { status, stdout } = await inLab(context, argv, { timeoutS: 800 });
-  expect(status, stdout).toBe(0);
+  const { status, stdout, stderr } = await inLab(context, argv, { timeoutS: 800 });
+  expect(status, `${stdout}\n${stderr}`).toBe(0);
   expect(stdout).toMatch(/ Tests +\d{2} passed \(\d+\)$/m);
 });
