@@ -22,4 +22,5 @@ export const DOMAIN_COMMANDS = {
   'block-list': async () => (await import('./block.js')).blockListCommand(),
   'block-attach': async () => (await import('./block.js')).blockAttachCommand(),
   'block-detach': async () => (await import('./block.js')).blockDetachCommand(),
+  'xenstore-ls': async () => (await import('./xenstore-ls.js')).xenstoreLsCommand(),
 } satisfies Subcommands;

@@ -116,6 +116,13 @@ describe.skipIf('missing' in image)(title, () => {
       output: '42\n',
     });
     await output('rename', 'one', 'two');
+    expect(await output('xenstore-ls', '-f', 'two', '/local/domain/1')).toMatch(
+      /^\/local\/domain\/1\/name = "two"$/m,
+    );
+    expect(await output('xenstore-ls', 'two', '/local')).toMatch(/^domain = ""\n(.*\n)*? 1 = ""\n/);
+    expect((await xenner('xenstore-ls', 'two', '/no')).stderr).toBe(
+      'xenner: there is no "/no" in its xenstore\n',
+    );
     expect((await xenner('domid', 'one')).stderr).toMatch(/^xenner: there is no domain "one"; .*\n$/);
     const { pid } = await info('two');
     await output('destroy', 'two');

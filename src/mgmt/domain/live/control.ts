@@ -32,6 +32,12 @@ export interface BlockInfo {
   readonly state: number | undefined;
 }
 
+export interface StoreNode {
+  /** Its path from where the list begins. */
+  readonly below: string;
+  readonly value: string;
+}
+
 /** [what is asked with, what is answered], by command. */
 export interface ControlCommands {
   info: [Record<string, never>, DomainInfo];
@@ -48,6 +54,7 @@ export interface ControlCommands {
   rename: [{ name: string }, null];
   /** Absolute path. */
   save: [{ path: string; goOn: boolean; pause: boolean }, null];
+  'xenstore-ls': [{ path: string }, readonly StoreNode[]];
   'block-list': [Record<string, never>, readonly BlockInfo[]];
   /** As xl-disk-configuration(5). */
   'block-attach': [{ spec: string; folder: string }, null];

@@ -3,6 +3,7 @@ import { isAbsolute } from 'node:path';
 import { XennerError } from '../../../base/errors.js';
 import type { ControlHandlers } from './control-server.js';
 import type { LiveDomain } from './live-domain.js';
+import { nodesBelow, withStore } from './store.js';
 
 function text(value: unknown, name: string): string {
   if (typeof value === 'string' && !value.includes('\0')) return value;
@@ -43,6 +44,10 @@ export function handlersOf(live: LiveDomain): ControlHandlers {
     rename: ({ name }) => done(() => live.rename(text(name, 'name'))),
     save: ({ path, goOn, pause }) =>
       done(() => live.save(absolute(path, 'path'), { goOn: goOn === true, pause: pause === true })),
+    'xenstore-ls': async ({ path }) => {
+      const from = text(path, 'path');
+      return withStore(live.running, (store) => nodesBelow(store, from));
+    },
     'block-list': async () => live.disks.list(live.running),
     'block-attach': ({ spec, folder }) =>
       done(() => live.disks.attach(live.running, text(spec, 'spec'), absolute(folder, 'folder'))),

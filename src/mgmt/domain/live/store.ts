@@ -1,6 +1,8 @@
 /** A live domain's xenstore, looked into by its own process. */
+import { XennerError } from '../../../base/errors.js';
 import type { Domain } from '../../../xenner/domain/domain.js';
 import type { XenstoreHandle } from '../../../xenner/xenstore/index.js';
+import type { StoreNode } from './control.js';
 
 /** @param look is told which /local/domain/N is the guest's: there is no other but domain 0's */
 export function withStore<T>(domain: Domain, look: (store: XenstoreHandle, domid: number) => T): T {
@@ -11,4 +13,22 @@ export function withStore<T>(domain: Domain, look: (store: XenstoreHandle, domid
   } finally {
     store.close();
   }
+}
+
+/** In the order of the tree, parents first. @throws XennerError ENO_NODE */
+export function nodesBelow(store: XenstoreHandle, path: string): StoreNode[] {
+  const root = path.replace(/\/+$/, '');
+  const nodes: StoreNode[] = [];
+  const walk = (below: string) => {
+    const children = store.directory(`${root}${below}` || '/');
+    if (children === undefined && below === '')
+      throw new XennerError('ENO_NODE', `there is no ${JSON.stringify(path.slice(0, 80))} in its xenstore`);
+    for (const name of children ?? []) {
+      const child = `${below}/${name}`;
+      nodes.push({ below: child.slice(1), value: store.read(`${root}${child}`) ?? '' });
+      walk(child);
+    }
+  };
+  walk('');
+  return nodes;
 }
