@@ -1,10 +1,11 @@
 /** `xenner restore`: goes on with a saved guest, with its console on the terminal. */
 import { Command } from 'commander';
 import { restoreDomain } from '../xenner/save/restore.js';
+import { addDeviceOptions, type DeviceChoice, deviceDefinitions, withDevices } from './device-options.js';
 import { addHostOptions, type HostChoice, hostOptions } from './options.js';
 import { addSessionOptions, runSession, type SessionOptions } from './session.js';
 
-interface RestoreOptions extends HostChoice, SessionOptions {
+interface RestoreOptions extends HostChoice, SessionOptions, DeviceChoice {
   verify?: true;
 }
 
@@ -14,8 +15,13 @@ export function restoreCommand(): Command {
     .argument('<file>', 'what --save-on-exit wrote; it has to stay as it is while the guest runs')
     .option('--verify', 'read all of the file first, and refuse it if anything in it has changed')
     .action(async (file: string, { verify, ...options }: RestoreOptions) => {
-      const start = () => restoreDomain(file, { ...hostOptions(options), verify: verify ?? false });
-      process.exitCode = await runSession(start, options);
+      // The file has what the guest knows of its devices, and not what is behind them.
+      process.exitCode = await withDevices(await deviceDefinitions(options), (devices) =>
+        runSession(
+          () => restoreDomain(file, { ...hostOptions(options), verify: verify ?? false }, devices),
+          options,
+        ),
+      );
     });
-  return addHostOptions(addSessionOptions(command));
+  return addHostOptions(addSessionOptions(addDeviceOptions(command)));
 }

@@ -240,7 +240,8 @@ describe.skipIf('missing' in image)(title, () => {
   });
 
   it('does with vCPUs and memory what it is asked for, and is saved', async () => {
-    await output('create', config('asked', 'vcpus = 2\n'));
+    const spec = `${disk('asked.img')},raw,xvda,w`;
+    await output('create', config('asked', `vcpus = 2\ndisk = ["${spec}"]\n`));
     const file = join(dir, 'asked.save');
     await onConsole('asked', async ({ script }) => {
       const cpus = async () => (await script.run('nproc')).output.trim();
@@ -259,8 +260,11 @@ describe.skipIf('missing' in image)(title, () => {
       () => output('list', '--json'),
       (list) => list === '[]\n',
     );
-    const restored = new Cli(['restore', file]);
+    const restored = new Cli(['restore', file, '--disk', spec]);
     expect((await restored.script.run('nproc')).output).toBe('1\n');
+    expect((await xenner('create', config('asked', `disk = ["${spec}"]\n`))).stderr).toMatch(
+      /asked\.img is in use by/,
+    );
     restored.child.kill();
     await restored.end();
   });
