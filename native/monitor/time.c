@@ -29,9 +29,11 @@ static u64 tsc_at(u64 time) {
   return d->tsc_timestamp + (d->tsc_shift < 0 ? quotient << -d->tsc_shift : quotient >> d->tsc_shift) + 1;
 }
 
-void timers_changed(struct vcpu_area *v) {
-  u64 deadline = v->timer_deadline;
-  if (v->poll_timeout && (!deadline || v->poll_timeout < deadline)) deadline = v->poll_timeout;
+static u64 earlier(u64 a, u64 b) {
+  return a && (!b || a < b) ? a : b;
+}
+
+static void arm(struct vcpu_area *v, u64 deadline) {
   /* One that comes too early looks again, so that moving a deadline later costs nothing. */
   if (!deadline || (v->timer_armed && v->timer_armed <= deadline)) return;
   if (DOMAIN->flags & DOMAIN_LAPIC) {
@@ -41,11 +43,20 @@ void timers_changed(struct vcpu_area *v) {
     exit_to_hypervisor(v, MONITOR_EXIT_TIMER);
 }
 
+void timers_changed(struct vcpu_area *v) {
+  arm(v, earlier(v->timer_deadline, v->poll_timeout));
+}
+
 void timer_interrupt(struct vcpu_area *v) {
+  u64 now = system_time();
   v->timer_armed = 0;
-  if (v->timer_deadline && system_time() >= v->timer_deadline) {
+  if (v->timer_deadline && now >= v->timer_deadline) {
     v->timer_deadline = 0;
     if (v->timer_port && v->timer_port < NR_PORTS) set_pending(v, v, v->timer_port);
   }
-  timers_changed(v);
+  /*
+   * A time-out that has passed is the waiter's to see. Armed again, its interrupt would come before the next
+   * instruction, and so for ever.
+   */
+  arm(v, earlier(v->timer_deadline, now >= v->poll_timeout ? 0 : v->poll_timeout));
 }
