@@ -98,7 +98,7 @@ struct test {
   void (*run)(void);
 };
 extern const struct test exception_tests[], jump_tests[], interrupt_tests[], system_tests[], debug_tests[],
-    memory_tests[], string_tests[], life_tests[], sibling_tests[], hostile_tests[];
+    memory_tests[], string_tests[], life_tests[], sibling_tests[], barrier_tests[], hostile_tests[];
 
 extern int failures;
 #define CHECK(condition) check(condition, #condition, __FILE__, __LINE__)

@@ -13,7 +13,7 @@ static bool wanted(const char *name, int count, char **prefixes) {
 int main(int argc, char **argv) {
   const struct test *tables[] = {exception_tests, interrupt_tests, system_tests, debug_tests,
                                  memory_tests,    jump_tests,      string_tests, life_tests,
-                                 sibling_tests,   hostile_tests};
+                                 sibling_tests,   barrier_tests,   hostile_tests};
   int passed = 0, failed = 0;
   setvbuf(stdout, NULL, _IOLBF, 0);
   for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
