@@ -1,5 +1,5 @@
 /** What every program of the `xenner` command does: parse the command line, run a subcommand, report what is wrong. */
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { EXIT } from './exit-codes.js';
 
 /** By name; each is set up when it is used, since most runs need one. */
@@ -24,6 +24,8 @@ export async function runCommandLine(subcommands: Subcommands): Promise<void> {
     await (await program(subcommands, process.argv[2])).parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) {
+      // commander has told all others; this one is of an option that a command looks at itself.
+      if (error instanceof InvalidArgumentError) process.stderr.write(`xenner: ${error.message}\n`);
       process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
       return;
     }

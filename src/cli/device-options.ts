@@ -50,7 +50,8 @@ export async function deviceDefinitions({ disk, nic }: DeviceChoice): Promise<De
   return { disks, nics };
 }
 
-function parsed<T>(option: string, parse: (say: Say) => T | undefined): T {
+/** Warnings go to standard error. @throws InvalidArgumentError */
+export function parsed<T>(option: string, parse: (say: Say) => T | undefined): T {
   let wrong: string | undefined;
   const result = parse((kind, text) => {
     if (kind === 'error') wrong = text;

@@ -22,5 +22,8 @@ export const DOMAIN_COMMANDS = {
   'block-list': async () => (await import('./block.js')).blockListCommand(),
   'block-attach': async () => (await import('./block.js')).blockAttachCommand(),
   'block-detach': async () => (await import('./block.js')).blockDetachCommand(),
+  'network-list': async () => (await import('./network.js')).networkListCommand(),
+  'network-attach': async () => (await import('./network.js')).networkAttachCommand(),
+  'network-detach': async () => (await import('./network.js')).networkDetachCommand(),
   'xenstore-ls': async () => (await import('./xenstore-ls.js')).xenstoreLsCommand(),
 } satisfies Subcommands;

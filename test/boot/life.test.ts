@@ -1,104 +1,25 @@
 /** Domains in processes of their own: started by configurations, found, asked, and gone without a trace however they end. */
 import { execFileSync } from 'node:child_process';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Cli } from './lib/cli.js';
 import { BOOT_TIMEOUT_MS, PROMPT } from './lib/guest.js';
-import { initramfs, kernel, scratch } from './lib/images.js';
+import { initramfs } from './lib/images.js';
+import { info, kernelPath, LiveHost, missing, nobody, onConsole, output, until, xenner } from './lib/life.js';
 
-// Sockets have short names.
-const dir = scratch('life');
-const runDir = join(dir, 'run');
-const ramdisk = join(dir, 'initramfs.cpio');
-const image = kernel('bookworm');
-const kernelPath = 'path' in image ? image.path : '';
-const title = 'missing' in image ? `a domain (skipped: ${image.missing})` : 'a domain';
+const host = new LiveHost('life');
+const { dir, runDir, ramdisk } = host;
+const config = (name: string, more?: string) => host.config(name, more);
+const disk = (name: string) => host.disk(name);
+const title = missing === undefined ? 'a domain' : `a domain (skipped: ${missing})`;
 
-interface Ran {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+beforeAll(() => void initramfs(ramdisk));
+afterEach(() => host.destroyAll());
+afterAll(() => host.remove());
 
-async function xenner(...args: string[]): Promise<Ran> {
-  const cli = new Cli(args);
-  cli.child.stdin.end();
-  const { status } = await cli.end(BOOT_TIMEOUT_MS);
-  return { status, stdout: cli.stdout, stderr: cli.stderr };
-}
-
-/** What a command prints that is to succeed. */
-async function output(...args: string[]): Promise<string> {
-  const ran = await xenner(...args);
-  expect(ran, args.join(' ')).toMatchObject({ status: 0, stderr: '' });
-  return ran.stdout;
-}
-
-function config(name: string, more = ''): string {
-  const path = join(dir, `${name}.cfg`);
-  writeFileSync(
-    path,
-    `name = "${name}"\nkernel = "${kernelPath}"\nramdisk = "${ramdisk}"\nextra = "console=hvc0 quiet"\nmemory = 128\n${more}`,
-  );
-  return path;
-}
-
-function disk(name: string): string {
-  const path = join(dir, name);
-  writeFileSync(path, '');
-  truncateSync(path, 8 * 1024 * 1024);
-  return path;
-}
-
-/** On its console, at the prompt. */
-async function onConsole<T>(name: string, act: (cli: Cli) => Promise<T>): Promise<T> {
-  const cli = new Cli(['console', name]);
-  try {
-    await cli.script.expect(PROMPT, BOOT_TIMEOUT_MS);
-    return await act(cli);
-  } finally {
-    cli.child.kill();
-    await cli.ended;
-  }
-}
-
-/** Asks for the state until it is so. */
-async function until<T>(look: () => Promise<T>, done: (seen: T) => boolean): Promise<T> {
-  for (;;) {
-    const seen = await look();
-    if (done(seen)) return seen;
-    await delay(50);
-  }
-}
-
-const info = async (name: string) =>
-  JSON.parse(await output('dominfo', '--json', name)) as { pid: number; domid: number; state: string };
-
-beforeAll(() => {
-  process.env.XENNER_RUN_DIR = runDir;
-  initramfs(ramdisk);
-});
-afterEach(async () => {
-  const { stdout } = await xenner('list', '--json');
-  for (const { domid } of JSON.parse(stdout) as { domid: number }[]) await xenner('destroy', String(domid));
-});
-afterAll(() => {
-  delete process.env.XENNER_RUN_DIR;
-  rmSync(dir, { recursive: true });
-});
-
-describe.skipIf('missing' in image)(title, () => {
+describe.skipIf(missing !== undefined)(title, () => {
   it('is created, listed, paused, renamed and destroyed', async () => {
     expect(await output('create', config('one'))).toBe('');
     expect(await output('list')).toMatch(
@@ -145,10 +66,7 @@ describe.skipIf('missing' in image)(title, () => {
     });
     expect(await info('obeys')).toMatchObject({ domid: before.domid, pid: before.pid });
     await output('shutdown', '-w', 'obeys');
-    await until(
-      () => output('list', '--json'),
-      (list) => list === '[]\n',
-    );
+    await nobody();
   });
 
   it('that is killed leaves nothing, and its disk is free', async () => {
@@ -161,10 +79,7 @@ describe.skipIf('missing' in image)(title, () => {
     });
     const { pid } = await info('killed');
     process.kill(pid, 'SIGKILL');
-    await until(
-      () => output('list', '--json'),
-      (list) => list === '[]\n',
-    );
+    await nobody();
     expect(readdirSync(runDir).sort()).toEqual(['last-domid', 'lock']);
     await output('create', cfg);
   });
@@ -256,10 +171,7 @@ describe.skipIf('missing' in image)(title, () => {
       expect(await cpus()).toBe('1');
     });
     await output('save', 'asked', file);
-    await until(
-      () => output('list', '--json'),
-      (list) => list === '[]\n',
-    );
+    await nobody();
     const restored = new Cli(['restore', file, '--disk', spec]);
     expect((await restored.script.run('nproc')).output).toBe('1\n');
     expect((await xenner('create', config('asked', `disk = ["${spec}"]\n`))).stderr).toMatch(
@@ -317,6 +229,13 @@ describe('what cannot be started or found is one line', () => {
     ['no such file', ['create', join(dir, 'nothing.cfg')], 1, /nothing\.cfg/],
     ['no such domain', ['console', 'nobody'], 1, /no domain "nobody"/],
     ['no domain named', ['shutdown'], 2, /name one domain, or say --all/],
+    [
+      'a disk of nothing',
+      ['run', '--kernel', 'x', '--disk', 'bogus'],
+      2,
+      /--disk: "bogus": the device has no name/,
+    ],
+    ['a wrong address', ['network-attach', 'nobody', 'mac=x'], 2, /network-attach: mac: "x" is no MAC/],
     ['a size of nothing', ['mem-set', 'nobody', 'much'], 2, /a number is needed/],
   ] as const)('%s', async (_, args, status, about) => {
     const ran = await xenner(...args);

@@ -32,6 +32,21 @@ export interface BlockInfo {
   readonly state: number | undefined;
 }
 
+export interface NicInfo {
+  readonly devid: number;
+  readonly mac: string;
+  /** As in BlockInfo. */
+  readonly state: number | undefined;
+  /** What the guest says of its first queue; undefined: nothing. */
+  readonly eventChannel: number | undefined;
+  readonly txRingRef: number | undefined;
+  readonly rxRingRef: number | undefined;
+  /** In its xenstore. */
+  readonly backend: string;
+  /** For people: `tap vif1.0`, `passt`. */
+  readonly port: string;
+}
+
 export interface StoreNode {
   /** Its path from where the list begins. */
   readonly below: string;
@@ -59,6 +74,10 @@ export interface ControlCommands {
   /** As xl-disk-configuration(5). */
   'block-attach': [{ spec: string; folder: string }, null];
   'block-detach': [{ device: string; force: boolean }, null];
+  'network-list': [Record<string, never>, readonly NicInfo[]];
+  /** As xl-network-configuration(5). */
+  'network-attach': [{ spec: string }, null];
+  'network-detach': [{ device: string; force: boolean }, null];
 }
 
 export type ControlCommand = keyof ControlCommands;

@@ -53,5 +53,9 @@ export function handlersOf(live: LiveDomain): ControlHandlers {
       done(() => live.disks.attach(live.running, text(spec, 'spec'), absolute(folder, 'folder'))),
     'block-detach': ({ device, force }) =>
       done(() => live.disks.detach(live.running, text(device, 'device'), force === true)),
+    'network-list': async () => live.nics.list(live.running),
+    'network-attach': ({ spec }) => done(() => live.nics.attach(live.running, text(spec, 'spec'))),
+    'network-detach': ({ device, force }) =>
+      done(() => live.nics.detach(live.running, text(device, 'device'), force === true)),
   };
 }

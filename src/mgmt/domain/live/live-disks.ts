@@ -1,5 +1,6 @@
 /** A live domain's disks: those that it began with, and those that came later. */
 import { XennerError } from '../../../base/errors.js';
+import { MAX_DOMAIN_DISKS } from '../../../base/limits.js';
 import { virtualDeviceNumber } from '../../../xenner/backend/block/virtual-device.js';
 import type { Device } from '../../../xenner/backend/device.js';
 import type { Domain } from '../../../xenner/domain/domain.js';
@@ -33,7 +34,7 @@ export class LiveDisks {
     );
   }
 
-  /** @throws XennerError (rejection) EINVAL, EDEVICE_EXISTS; what openDisk() throws */
+  /** @throws XennerError (rejection) EINVAL, EDEVICE_EXISTS, EDEVICES; what openDisk() throws */
   async attach(domain: Domain, spec: string, folder: string): Promise<void> {
     let wrong = '';
     const definition = parseDisk(spec, folder, (kind, text) => {
@@ -42,6 +43,8 @@ export class LiveDisks {
     if (definition === undefined) throw new XennerError('EINVAL', wrong);
     const disk = await openDisk(definition);
     try {
+      if (this.disks.length >= MAX_DOMAIN_DISKS)
+        throw new XennerError('EDEVICES', `the domain has ${this.disks.length} disks, which is all it can`);
       domain.attach(disk.device);
     } catch (error) {
       await disk.image.close();

@@ -38,7 +38,7 @@ interface LiveDevices {
 
 export class LiveDomain {
   readonly disks: LiveDisks;
-  readonly #nics: LiveNics;
+  readonly nics: LiveNics;
   readonly #console = new ConsoleServer((typed) => this.#domain?.writeConsole(typed) ?? true);
   #control: UnixServer | undefined;
   #domain: Domain | undefined;
@@ -60,7 +60,7 @@ export class LiveDomain {
     devices: LiveDevices,
   ) {
     this.disks = devices.disks;
-    this.#nics = devices.nics;
+    this.nics = devices.nics;
     this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
@@ -176,7 +176,7 @@ export class LiveDomain {
         ...this.options.host,
         onReboot: 'end',
       },
-      [...this.disks.devices, ...this.#nics.devices],
+      [...this.disks.devices, ...this.nics.devices],
     );
     this.#domain = domain;
     domain.on('console', (chunk) => this.#console.output(chunk));
@@ -235,7 +235,7 @@ export class LiveDomain {
   async #close(): Promise<void> {
     await this.#domain?.destroy();
     await this.#store?.close();
-    await this.#nics.close();
+    await this.nics.close();
     await this.disks.close();
     this.folder.remove();
     this.#resolveEnded();
@@ -256,7 +256,7 @@ async function openDevices(
   let disks: LiveDisks | undefined;
   try {
     disks = await LiveDisks.open(diskDefinitions);
-    return { disks, nics: await LiveNics.open(nicDefinitions, folder.record.domid, say) };
+    return { disks, nics: await LiveNics.open(nicDefinitions, folder.record, say) };
   } catch (error) {
     await disks?.close();
     folder.remove();
