@@ -1,5 +1,5 @@
 /** Where the bytes of an image come from: a file, read straight into its destination, or memory. */
-import { type BigIntStats, closeSync, fstatSync, openSync } from 'node:fs';
+import { type BigIntStats, closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { XennerError } from '../../base/errors.js';
 import { readFully } from '../../base/files.js';
 
@@ -77,7 +77,8 @@ export class FileSource implements ImageSource {
 export function openFile(path: string, what: string, maxBytes: number): FileSource {
   let fd: number;
   try {
-    fd = openSync(path, 'r');
+    // O_NONBLOCK: opening a FIFO must not wait for its other end.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (cause) {
     throw fileError(path, what, cause);
   }

@@ -1,5 +1,4 @@
 /** What a domain was made from, in a save file: what goes on being so, and what a reboot needs. */
-import { closeSync, openSync, readSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { newSha256 } from '../../base/crypto.js';
 import { XennerError } from '../../base/errors.js';
@@ -9,6 +8,7 @@ import {
   MAX_VCPUS,
   MIN_GUEST_MEMORY_MIB,
 } from '../../base/limits.js';
+import { openFile, readBytes } from '../builder/image-source.js';
 import type { CompleteConfig } from '../domain/config.js';
 import { checkDomainName, checkUuid } from '../domain/identity.js';
 import { findProfile } from '../profile/profiles.js';
@@ -16,6 +16,8 @@ import type { Json, Saved } from './saved.js';
 
 const MAX_PATH = 4096;
 const READ_BYTES = 2 ** 20;
+/** No guest takes a larger one. */
+const MAX_FILE_BYTES = MAX_GUEST_MEMORY_MIB * 2 ** 20;
 const SHA256_HEX = 64;
 const MAX_PROFILE_NAME = 100;
 const MAX_NAME = 64;
@@ -32,16 +34,16 @@ export interface SavedConfig {
   readonly files: readonly KnownFile[];
 }
 
+/** Of a regular file. The path may come from a save file, and be anything. */
 function hashOf(path: string): string {
   const hash = newSha256();
   try {
-    const fd = openSync(path, 'r');
+    const file = openFile(path, 'file', MAX_FILE_BYTES);
     try {
-      const bytes = Buffer.alloc(READ_BYTES);
-      for (let count = readSync(fd, bytes); count > 0; count = readSync(fd, bytes))
-        hash.update(bytes.subarray(0, count));
+      for (let at = 0; at < file.size; at += READ_BYTES)
+        hash.update(readBytes(file, at, Math.min(READ_BYTES, file.size - at)));
     } finally {
-      closeSync(fd);
+      file.close();
     }
   } catch {
     return '';

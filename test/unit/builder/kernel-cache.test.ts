@@ -1,4 +1,5 @@
 /** The cache of unpacked kernels: hits, damage, limits, and that it never fails anyone. */
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   copyFileSync,
@@ -53,6 +54,12 @@ function found(cache: KernelCache, name = key): Buffer | undefined {
   const bytes = source && readBytes(source, 0, source.size);
   source?.close();
   return bytes;
+}
+
+function fifo(): string {
+  const path = join(root, 'fifo');
+  execFileSync('mkfifo', [path]);
+  return path;
 }
 
 describe('the cache', () => {
@@ -208,6 +215,7 @@ describe('opening a kernel', () => {
   it.each([
     { name: 'that is not there', path: () => join(root, 'none'), text: 'does not exist' },
     { name: 'that is a directory', path: () => root, text: 'not a regular file' },
+    { name: 'that is a FIFO nobody writes to', path: fifo, text: 'not a regular file' },
     { name: 'that is a device', path: () => '/dev/null', text: 'not a regular file' },
   ])('$name fails in one line', ({ path, text }) => {
     const error = errorOf(() => openKernel(path(), neverDecompress));
