@@ -1,6 +1,5 @@
 /* Guest code: copied to GUEST_CODE as a whole, so everything is relative to RIP. */
 #define EXIT_PORT 0xe9
-#include "rounds.h"
 
   .section .rodata.guest, "a"
   .code64
@@ -395,38 +394,7 @@ CODE(code_call):             /* RDI */
   call *%rdi
   out %al, $EXIT_PORT
   jmp code_call
-/* Rounds of Dekker's game against another thread: see barriers.c, also for what is where at RDI. */
-  .macro rounds name, barrier:vararg
-CODE(code_rounds_\name):
-  xor %ebx, %ebx
-1:
-  inc %rbx
-  mov ITS_FLAG(%rdi), %rsi
-  mov %rbx, READY(%rdi)
-2:
-  cmpq $0, STOP(%rdi)
-  jne 3f
-  cmp %rbx, ROUND(%rdi)
-  jne 2b
-  mov %rbx, MY_FLAG(%rdi)
-  \barrier
-  mov ITS_FLAG(%rdi), %rsi
-  mov %rsi, SEEN(%rdi)
-  mov %rbx, DONE(%rdi)
-  jmp 1b
-3:
-  out %al, $EXIT_PORT
-  .endm
-  rounds mfence, mfence
-  rounds lock_add, lock addl $0, -4(%rsp)
-  rounds xchg, xchg %rax, -8(%rsp)
-  rounds xadd, lock xadd %rax, -8(%rsp)
-  rounds cmpxchg, lock cmpxchg %rdx, -8(%rsp)
-  rounds cmpxchg8b, lock cmpxchg8b -16(%rsp)
-  rounds inc, lock incl -4(%rsp)
-  rounds not, lock notl -4(%rsp)
-  rounds neg, lock negl -4(%rsp)
-  rounds bts, lock btsl $3, -4(%rsp)
+#include "rounds.inc"
 
   .globl guest_end
 guest_end:
