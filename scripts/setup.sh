@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes this checkout ready: Debian packages that are missing, node modules, the build. Nothing to do: well under 2 s.
-# usage: setup.sh [run|test|bench]   what is to be made ready; each includes the ones before it
+# usage: setup.sh [run|disk|test|bench]   what is to be made ready; each includes the ones before it
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 
@@ -12,17 +12,19 @@ RUN_PACKAGES=(
   libxen-dev liblzma-dev libzstd-dev libbz2-dev liblzo2-dev liblz4-dev zlib1g-dev
   cpio
 )
+# A guest on a disk: what makes the disk, and its network.
+DISK_PACKAGES=(e2fsprogs fdisk mmdebstrap qemu-utils passt)
 # Tests: headers to compare with, compressors to make test kernels, programs that guests run, the linters; disks.
 TEST_PACKAGES=(
-  xz-utils bzip2 lz4 lzop zstd qemu-utils python3-minimal perl-base libc6-dev clang-format shellcheck procps gdb xenstore-utils
-  e2fsprogs xfsprogs fdisk gdisk lvm2 mmdebstrap
-  iproute2 passt
+  xz-utils bzip2 lz4 lzop zstd python3-minimal perl-base libc6-dev clang-format shellcheck procps gdb xenstore-utils
+  xfsprogs gdisk lvm2 iproute2
 )
 # Benchmarks: the peer.
 BENCH_PACKAGES=(qemu-system-x86)
 
 wanted_packages() {
   printf '%s\n' "${RUN_PACKAGES[@]}"
+  case $TIER in disk | test | bench) printf '%s\n' "${DISK_PACKAGES[@]}" ;; esac
   case $TIER in test | bench) printf '%s\n' "${TEST_PACKAGES[@]}" ;; esac
   case $TIER in bench) printf '%s\n' "${BENCH_PACKAGES[@]}" ;; esac
 }
@@ -85,7 +87,7 @@ install_node_modules() {
   touch "$mark"
 }
 
-case $TIER in run | test | bench) ;; *) die "unknown argument '$TIER': run, test or bench" ;; esac
+case $TIER in run | disk | test | bench) ;; *) die "unknown argument '$TIER': run, disk, test or bench" ;; esac
 check_node
 install_packages
 install_node_modules
