@@ -15,7 +15,12 @@ const XEN = [
   { type: 'cat /sys/hypervisor/version/major', answer: /^4$/m },
 ];
 
-/** How one gets to the prompt, and then what is typed and what the guest has to answer. */
+/** @typedef {{ login?: boolean, prompt: RegExp, steps: { type: string, answer: RegExp }[] }} Session */
+
+/**
+ * How one gets to the prompt, and then what is typed and what the guest has to answer.
+ * @type {Record<string, Session>}
+ */
 const SESSIONS = {
   shell: {
     prompt: /xenner:\S+# /,
@@ -43,7 +48,7 @@ const SESSIONS = {
 
 /**
  * @param {ConsoleScript} script
- * @param {{ login?: boolean, prompt: RegExp, steps: { type: string, answer: RegExp }[] }} session
+ * @param {Session} session
  */
 async function visit(script, { login, prompt, steps }) {
   if (login) {

@@ -395,7 +395,6 @@ CODE(code_call):             /* RDI */
   out %al, $EXIT_PORT
   jmp code_call
 #include "rounds.inc"
-
   .globl guest_end
 guest_end:
   .section .note.GNU-stack, "", @progbits
