@@ -1,5 +1,6 @@
 #include "file_pages.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <csignal>
@@ -11,8 +12,10 @@
 
 namespace {
 
-constexpr uintptr_t kPageMask = 4095;
+constexpr uintptr_t kPage = 4096;
 constexpr int kSlots = 256;
+// A quarter of the mappings that Linux gives a process by default; each piece splits one in three.
+constexpr int kMaxPieces = 8192;
 
 // What the signal handler knows: no locks, no memory of its own.
 struct Slot {
@@ -44,7 +47,7 @@ void on_bus_error(int signal, siginfo_t *info, void *context) {
   auto address = uintptr_t(info->si_addr);
   Slot *slot = slot_of(address);
   if (slot) {
-    auto *page = reinterpret_cast<void *>(address & ~kPageMask);
+    auto *page = reinterpret_cast<void *>(address & ~(kPage - 1));
     void *zeros = mmap(page, slot->end - uintptr_t(page), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     slot->damaged = true;
@@ -111,6 +114,24 @@ FilePages::~FilePages() {
   }
   munmap(base_, bytes_);
   ::close(fd_);
+}
+
+// What is dropped of a private mapping comes again from the file: so zeros are mapped in its place. Mappings
+// of a process are counted (vm.max_map_count): a guest that gives back every other page must not use them up.
+bool FilePages::discard(uint64_t offset, uint64_t length) {
+  std::lock_guard guard(discard_lock_);
+  discarded_.resize(bytes_ / kPage);
+  auto first = discarded_.begin() + ptrdiff_t(offset / kPage);
+  auto end = first + ptrdiff_t(length / kPage);
+  if (std::find(first, end, false) == end) return madvise(base_ + offset, length, MADV_DONTNEED) == 0;
+  if (pieces_ == kMaxPieces) return false;
+  void *zeros = mmap(base_ + offset, length, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  if (zeros == MAP_FAILED) return false;
+  madvise(zeros, length, MADV_DONTDUMP);
+  std::fill(first, end, true);
+  pieces_++;
+  return true;
 }
 
 bool FilePages::is_damaged() const {

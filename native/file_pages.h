@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <mutex>
+#include <vector>
 
 // A private mapping of a file: what is written to it stays in this process. Where the file cannot be read,
 // because it was truncated meanwhile or its disk fails, the process would die of SIGBUS; instead, that page
@@ -17,6 +19,8 @@ public:
   uint8_t *base() const { return base_; }
   // Any thread. Found out by touching a page, or by the file being too short now.
   bool is_damaged() const;
+  // The pages there become zeros that take no memory; false: nothing was changed. Whole pages. Any thread.
+  bool discard(uint64_t offset, uint64_t length);
 
 private:
   FilePages(int fd, uint64_t end, int slot, uint8_t *base, uint64_t bytes);
@@ -26,4 +30,7 @@ private:
   const int slot_;
   uint8_t *const base_;
   const uint64_t bytes_;
+  std::mutex discard_lock_;
+  std::vector<bool> discarded_; // by page; empty: none
+  int pieces_ = 0;
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
+#include <fcntl.h>
 #include <mutex>
 #include <string>
 #include <sys/mman.h>
@@ -33,6 +35,9 @@ Registry &registry() {
 
 namespace {
 
+// A transparent huge page.
+constexpr uint64_t kHugeBytes = 2 << 20;
+
 // memfd or hugetlbfs. MAP_NORESERVE only for small pages: huge ones are reserved here and now, so that a
 // guest never dies of SIGBUS because they have run out.
 void *map_file(uint64_t bytes, uint8_t page_shift, int *fd, const char **failed) {
@@ -49,15 +54,14 @@ void *map_file(uint64_t bytes, uint8_t page_shift, int *fd, const char **failed)
 
 // Aligned to 2 MiB, without which neither the host nor KVM can use a huge page.
 void *map_private(uint64_t bytes, const char **failed) {
-  constexpr uint64_t kAlign = 2 << 20;
   *failed = "mmap";
-  void *base = mmap(nullptr, bytes + kAlign, PROT_READ | PROT_WRITE,
+  void *base = mmap(nullptr, bytes + kHugeBytes, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (base == MAP_FAILED) return base;
   auto *start = static_cast<uint8_t *>(base);
-  uint64_t before = (kAlign - uint64_t(start) % kAlign) % kAlign;
+  uint64_t before = (kHugeBytes - uint64_t(start) % kHugeBytes) % kHugeBytes;
   if (before) munmap(start, before);
-  munmap(start + before + bytes, kAlign - before);
+  munmap(start + before + bytes, kHugeBytes - before);
   return start + before;
 }
 
@@ -105,7 +109,7 @@ std::shared_ptr<GuestMapping> GuestMapping::create(uint64_t bytes, const GuestMe
     errno = error;
     return nullptr;
   }
-  return add(fd, nullptr, static_cast<uint8_t *>(base), bytes, mapped);
+  return add(fd, nullptr, static_cast<uint8_t *>(base), bytes, mapped, backing);
 }
 
 std::shared_ptr<GuestMapping> GuestMapping::from_file(int fd, uint64_t offset, uint64_t bytes,
@@ -114,15 +118,16 @@ std::shared_ptr<GuestMapping> GuestMapping::from_file(int fd, uint64_t offset, u
   if (!file) return nullptr;
   uint8_t *base = file->base();
   madvise(base, bytes, MADV_DONTDUMP);
-  return add(-1, std::move(file), base, bytes, bytes);
+  return add(-1, std::move(file), base, bytes, bytes, {});
 }
 
 std::shared_ptr<GuestMapping> GuestMapping::add(int fd, std::unique_ptr<FilePages> file, uint8_t *base,
-                                                uint64_t bytes, uint64_t mapped) {
+                                                uint64_t bytes, uint64_t mapped,
+                                                const GuestMemoryBacking &backing) {
   Registry &r = registry();
   std::lock_guard guard(r.lock);
   std::shared_ptr<GuestMapping> mapping(
-      new GuestMapping(r.next_id++, fd, std::move(file), base, bytes, mapped));
+      new GuestMapping(r.next_id++, fd, std::move(file), base, bytes, mapped, backing));
   r.mappings[mapping->id] = mapping;
   return mapping;
 }
@@ -160,9 +165,29 @@ bool GuestMapping::visit_pages(uint64_t offset, uint64_t length, Visit visit) co
   return true;
 }
 
+void GuestMapping::discard(uint64_t offset, uint64_t length) {
+  if (!give_back(offset, length)) memset(base + offset, 0, length);
+}
+
+// Pages of a pool stay the guest's: others could take them meanwhile, and it would die of SIGBUS when it
+// wants them back. In private memory khugepaged would fill up what is missing of a huge page: not there any
+// more.
+bool GuestMapping::give_back(uint64_t offset, uint64_t length) {
+  if (file_) return file_->discard(offset, length);
+  if (backing_.page_shift != 12) return false;
+  if (fd_ >= 0)
+    return fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, off_t(offset), off_t(length)) == 0;
+  if (backing_.transparent) {
+    uint64_t first = offset / kHugeBytes * kHugeBytes;
+    uint64_t end = std::min((offset + length + kHugeBytes - 1) / kHugeBytes * kHugeBytes, mapped_);
+    madvise(base + first, end - first, MADV_NOHUGEPAGE);
+  }
+  return madvise(base + offset, length, MADV_DONTNEED) == 0;
+}
+
 GuestMapping::GuestMapping(uint32_t id, int fd, std::unique_ptr<FilePages> file, uint8_t *base,
-                           uint64_t bytes, uint64_t mapped)
-    : id(id), base(base), bytes(bytes), fd_(fd), file_(std::move(file)), mapped_(mapped) {}
+                           uint64_t bytes, uint64_t mapped, const GuestMemoryBacking &backing)
+    : id(id), base(base), bytes(bytes), fd_(fd), backing_(backing), file_(std::move(file)), mapped_(mapped) {}
 
 GuestMapping::~GuestMapping() {
   if (!file_) munmap(base, mapped_);
@@ -180,6 +205,23 @@ void GuestMapping::drop_handle() {
   if (--handles_ == 0) r.mappings.erase(id);
 }
 
+namespace {
+
+struct Piece {
+  uint64_t offset, length;
+};
+
+// Arguments `index` and the next one.
+Piece whole_pages_argument(const Napi::CallbackInfo &info, size_t index, const GuestMapping &mapping) {
+  uint64_t offset = integer_argument(info, index, "offset", mapping.bytes);
+  uint64_t length = integer_argument(info, index + 1, "length", mapping.bytes - offset);
+  if ((offset | length) % GuestMapping::kPageBytes != 0)
+    throw_argument(info.Env(), "offset and length must be multiples of 4096");
+  return {offset, length};
+}
+
+} // namespace
+
 void GuestMemory::init(Napi::Env env, Napi::Object exports) {
   Napi::Function constructor = DefineClass(env, "GuestMemory",
                                            {
@@ -190,6 +232,7 @@ void GuestMemory::init(Napi::Env env, Napi::Object exports) {
                                                InstanceAccessor<&GuestMemory::is_damaged>("isDamaged"),
                                                InstanceMethod<&GuestMemory::write_pages_to>("writePagesTo"),
                                                InstanceAccessor<&GuestMemory::bytes>("bytes"),
+                                               InstanceMethod<&GuestMemory::discard>("discard"),
                                                InstanceMethod<&GuestMemory::view>("view"),
                                                InstanceMethod<&GuestMemory::close>("close"),
                                            });
@@ -302,15 +345,18 @@ Napi::Value GuestMemory::is_damaged(const Napi::CallbackInfo &info) {
   return Napi::Boolean::New(info.Env(), open(info.Env()).is_damaged());
 }
 
+void GuestMemory::discard(const Napi::CallbackInfo &info) {
+  GuestMapping &mapping = open(info.Env());
+  auto [offset, length] = whole_pages_argument(info, 0, mapping);
+  if (length > 0) mapping.discard(offset, length);
+}
+
 Napi::Value GuestMemory::write_pages_to(const Napi::CallbackInfo &info) {
   Napi::Env env = info.Env();
   GuestMapping &mapping = open(env);
   int fd = int(integer_argument(info, 0, "fd", INT32_MAX));
   uint64_t position = integer_argument(info, 1, "position", INT64_MAX);
-  uint64_t offset = integer_argument(info, 2, "offset", mapping.bytes);
-  uint64_t length = integer_argument(info, 3, "length", mapping.bytes - offset);
-  if ((offset | length) % GuestMapping::kPageBytes != 0)
-    throw_argument(env, "offset and length must be multiples of 4096");
+  auto [offset, length] = whole_pages_argument(info, 2, mapping);
   uint32_t sum = 0;
   bool done = mapping.visit_pages(offset, length, [&](const PageRun &run) {
     sum = sum_pages(sum, run);

@@ -45,6 +45,8 @@ public:
   // Calls visit(PageRun) for the parts of [offset, offset + length) that may hold something else than zeros,
   // as long as it returns true. One thread at a time.
   template <typename Visit> bool visit_pages(uint64_t offset, uint64_t length, Visit visit) const;
+  // Makes zeros of a piece, and gives its pages back to the host where the host takes them. Whole pages.
+  void discard(uint64_t offset, uint64_t length);
   // The file behind it broke: the guest has lost memory.
   bool is_damaged() const { return file_ && file_->is_damaged(); }
 
@@ -54,11 +56,14 @@ public:
 
 private:
   GuestMapping(uint32_t id, int fd, std::unique_ptr<FilePages> file, uint8_t *base, uint64_t bytes,
-               uint64_t mapped);
+               uint64_t mapped, const GuestMemoryBacking &backing);
   static std::shared_ptr<GuestMapping> add(int fd, std::unique_ptr<FilePages> file, uint8_t *base,
-                                           uint64_t bytes, uint64_t mapped);
+                                           uint64_t bytes, uint64_t mapped,
+                                           const GuestMemoryBacking &backing);
+  bool give_back(uint64_t offset, uint64_t length);
 
   const int fd_; // -1: private memory
+  const GuestMemoryBacking backing_;
   const std::unique_ptr<FilePages> file_;
   const uint64_t mapped_; // whole pages of whatever size; nobody sees what is beyond `bytes`
   uint32_t handles_ = 0;  // under the registry's lock
@@ -85,6 +90,7 @@ private:
   Napi::Value is_damaged(const Napi::CallbackInfo &info);
   Napi::Value write_pages_to(const Napi::CallbackInfo &info);
   static Napi::Value sum(const Napi::CallbackInfo &info);
+  void discard(const Napi::CallbackInfo &info);
   Napi::Value view(const Napi::CallbackInfo &info);
   void close(const Napi::CallbackInfo &info);
 

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { ask } from '../mgmt/domain/client.js';
 import { type FoundDomain, findDomain, liveDomains } from '../mgmt/domain/live/runtime-directory.js';
-import { cpuSeconds } from '../mgmt/domain/live/usage.js';
+import { cpuSeconds, residentMiB } from '../mgmt/domain/live/usage.js';
 
 export function domidCommand(): Command {
   return new Command('domid')
@@ -28,10 +28,10 @@ export function dominfoCommand(): Command {
       const { path: xenstore, ...record } = { ...domain, path: `${domain.path}/xenstored` };
       const used = cpuSeconds(domain.pid);
       const { definition: _, ...info } = await ask(domain, 'info', {});
-      const all = { ...record, ...info, cpuSeconds: used, xenstore };
+      const all = { ...record, ...info, cpuSeconds: used, hostMemoryMiB: residentMiB(domain.pid), xenstore };
       const started = new Date(domain.startedAt).toISOString();
       const lines = Object.entries({ ...all, startedAt: started }).map(
-        ([label, value]) => `${label.padEnd(12)}${value}\n`,
+        ([label, value]) => `${label.padEnd(17)}${value}\n`,
       );
       process.stdout.write(json ? `${JSON.stringify(all, null, 2)}\n` : lines.join(''));
     });

@@ -18,6 +18,8 @@ export interface NativeGuestMemory {
    * the others are left alone. Returns their sum.
    */
   writePagesTo(fd: number, position: number, offset: number, length: number): number;
+  /** Whole pages become zeros, and the host's again where it takes them. */
+  discard(offset: number, length: number): void;
   close(): void;
 }
 

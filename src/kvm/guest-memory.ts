@@ -113,6 +113,15 @@ export class GuestMemory {
     return this.native.writePagesTo(fd, position, address, length);
   }
 
+  /**
+   * Whole pages become zeros, and take no memory of the host's until they are touched. Those of a hugetlb pool are cleared and
+   * stay, since nobody could promise that they would be there again.
+   */
+  discard(address: Gpa, length: number): void {
+    this.#check('discard', address, length);
+    this.native.discard(address, length);
+  }
+
   /** Whether [address, address + length) is inside. To be asked for every address that a guest gave. */
   contains(address: number, length: number): boolean {
     return (

@@ -165,6 +165,13 @@ describe.skipIf(missing !== undefined)(title, () => {
       await until(cpus, (count) => count === '1');
       expect((await xenner('vcpu-set', 'asked', '3')).stderr).toMatch(/1 to 2 can be in use/);
       await output('mem-set', 'asked', '100m');
+      const { hostMemoryMiB } = await until(
+        () => info('asked'),
+        ({ currentMemoryMiB }) => currentMemoryMiB === 100,
+      );
+      // With the launcher's own.
+      expect(hostMemoryMiB).toBeGreaterThan(50);
+      expect(hostMemoryMiB).toBeLessThan(300);
       expect((await xenner('mem-set', 'asked', '1g')).stderr).toMatch(/1 to 128 can be its target/);
       expect((await xenner('sysrq', 'asked', '?')).stderr).toMatch(/one letter or digit/);
       await output('save', '-c', 'asked', file);

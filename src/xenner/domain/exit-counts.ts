@@ -1,4 +1,4 @@
-/** How often a domain's vCPUs needed the hypervisor, and what for. Counted on their thread, read on any. */
+/** How often a domain's vCPUs needed the hypervisor, what for, and what they gave it. Counted on their thread, read on any. */
 import * as xen from '../abi/xen.js';
 import * as monitor from '../monitor/vcpu-area.js';
 
@@ -9,7 +9,8 @@ const HALT = NR_HYPERCALLS + NR_REASONS;
 const ENGINE = HALT + 1;
 const UNKNOWN = HALT + 2;
 const KICK = HALT + 3;
-const SIZE = HALT + 4;
+const FREE_PAGES = HALT + 4;
+const SIZE = HALT + 5;
 
 /** The constants of a header by number, as their names go on behind the prefix. */
 function named(constants: object, prefix: string, first: number): [number, string][] {
@@ -36,6 +37,8 @@ export interface DomainStats {
   readonly exits: Readonly<Record<string, number>>;
   /** Times that another thread, or a timer, woke the vCPUs' thread: with one vCPU, an exit too. */
   readonly kicks: number;
+  /** Pages of its memory that the guest has given back now. */
+  readonly freePages: number;
 }
 
 export class ExitCounts {
@@ -69,6 +72,10 @@ export class ExitCounts {
     this.#counts[ENGINE] = count;
   }
 
+  setFreePages(count: number): void {
+    this.#counts[FREE_PAGES] = count;
+  }
+
   read(): DomainStats {
     const known = names();
     const exits: Record<string, number> = {};
@@ -76,6 +83,6 @@ export class ExitCounts {
       const name = known.get(index) ?? 'unknown';
       if (count > 0) exits[name] = (exits[name] ?? 0) + count;
     });
-    return { exits, kicks: this.#counts[KICK]! };
+    return { exits, kicks: this.#counts[KICK]!, freePages: this.#counts[FREE_PAGES]! };
   }
 }

@@ -25,7 +25,11 @@ export class FreeFrames {
   readonly #free: Uint32Array;
   #count = 0;
 
-  constructor(domain: FreeFramesDomain) {
+  /** @param counted is told of each change */
+  constructor(
+    domain: FreeFramesDomain,
+    private readonly counted: (count: number) => void = () => {},
+  ) {
     this.#info = new FrameTable(domain.memory, domain.pageInfo, domain.nrPages);
     this.#nrPages = domain.nrPages;
     this.#free = new Uint32Array(Math.ceil(domain.nrPages / BITS));
@@ -44,7 +48,7 @@ export class FreeFrames {
   give(mfn: number): boolean {
     if (!(mfn < this.#nrPages) || this.#isFree(mfn)) return false;
     this.#free[mfn >>> 5]! |= 1 << (mfn & 31);
-    this.#count++;
+    this.#setCount(this.#count + 1);
     if (this.isUnused(mfn)) this.#info.setLow(mfn, (this.#info.low(mfn) | PGC_xen) >>> 0);
     return true;
   }
@@ -74,7 +78,7 @@ export class FreeFrames {
   /** One frame that was given up. */
   takeBack(mfn: number): void {
     this.#free[mfn >>> 5]! &= ~(1 << (mfn & 31));
-    this.#count--;
+    this.#setCount(this.#count - 1);
     this.#info.setLow(mfn, (this.#info.low(mfn) & ~PGC_xen) >>> 0);
   }
 
@@ -91,8 +95,13 @@ export class FreeFrames {
     for (let mfn = 0; mfn < this.#free.length * BITS; mfn++) {
       if (!this.#isFree(mfn)) continue;
       if (mfn >= this.#nrPages) throw saved.wrong("a bit for each of the guest's frames");
-      this.#count++;
+      this.#setCount(this.#count + 1);
     }
+  }
+
+  #setCount(count: number): void {
+    this.#count = count;
+    this.counted(count);
   }
 
   #isFree(mfn: number): boolean {

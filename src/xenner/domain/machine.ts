@@ -154,7 +154,7 @@ export class Machine implements Domain {
     this.#writeDomainArea(holeEntries(this.frames), config.fastPaths);
     this.pages = new PageTypes(this);
     this.grants = new GrantTable(this);
-    this.freeFrames = new FreeFrames(this);
+    this.freeFrames = new FreeFrames(this, (count) => this.exits.setFreePages(count));
     this.ringPfns = saved === undefined ? startOfDay(this) : restoreMachine(this, saved.state);
     this.hostPorts.addBell(this.storePort, host.storeNotifier);
     this.hostPorts.addBell(this.consolePort, host.consoleNotifier);

@@ -59,7 +59,13 @@ export async function until<T>(look: () => Promise<T>, done: (seen: T) => boolea
 }
 
 export const info = async (name: string) =>
-  JSON.parse(await output('dominfo', '--json', name)) as { pid: number; domid: number; state: string };
+  JSON.parse(await output('dominfo', '--json', name)) as {
+    pid: number;
+    domid: number;
+    state: string;
+    currentMemoryMiB: number;
+    hostMemoryMiB: number;
+  };
 
 /** Until no domain is left. */
 export const nobody = () =>

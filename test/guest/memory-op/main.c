@@ -91,8 +91,35 @@ static void lists(void) {
   say_rc("argument that is not mapped", HYPERVISOR_memory_op(XENMEM_populate_physmap, (void *)USER_SCRATCH));
 }
 
+/* What something refers to goes on as it is, and is given to nobody: a mapped frame, a pinned table, the
+ * tables in use. */
+static void referred(void) {
+  uint8_t *page = page_alloc();
+  uint64_t *table = page_alloc();
+  memset(page, 0x5a, PAGE_SIZE);
+  table[1] = 0x5a5a5a5a5a5a5a5a & ~1ul;
+  must("read-only", make_readonly(table));
+  must("pin", mmuext(MMUEXT_PIN_L1_TABLE, mfn_of(table), 0));
+  xen_pfn_t given[] = {mfn_of(page), mfn_of(table), mfn_of((void *)start_info->pt_base)}, list[3];
+  memcpy(list, given, sizeof(list));
+  expect("decrease of a mapped frame, a pinned table, the L4",
+         (uint64_t)reservation(XENMEM_decrease_reservation, list, 3, 0), 3);
+  long populated = reservation(XENMEM_populate_physmap, list, 3, 0);
+  for (long i = 0; i < populated; i++)
+    for (unsigned j = 0; j < 3; j++)
+      check(list[i] != given[j], "frame %lx is given away in use", list[i]);
+  expect_hex("the frame", page[PAGE_SIZE - 1], 0x5a);
+  expect_hex("the table", table[1], 0x5a5a5a5a5a5a5a5a & ~1ul);
+  uint8_t *other = page_alloc();
+  xen_pfn_t frame = mfn_of(other);
+  expect_rc("a mapping goes, by the L4", set_l1e((ulong)other, 0), 0);
+  expect_rc("and comes", set_l1e((ulong)other, (frame << PAGE_SHIFT) | PTE_KERNEL), 0);
+  other[0] = 1;
+}
+
 void test_main(void) {
   questions();
   exchange();
   lists();
+  referred();
 }

@@ -5,7 +5,7 @@ import * as monitor from '../../../src/xenner/monitor/vcpu-area.js';
 
 describe('exit counts', () => {
   it('are none at first', () => {
-    expect(new ExitCounts().read()).toEqual({ exits: {}, kicks: 0 });
+    expect(new ExitCounts().read()).toEqual({ exits: {}, kicks: 0, freePages: 0 });
   });
 
   it('have a name for every hypercall and every exit of the monitor', () => {
@@ -28,13 +28,13 @@ describe('exit counts', () => {
     const counts = new ExitCounts();
     for (const number of [43, 63, 64, 0xffffffff]) counts.hypercall(number);
     for (const reason of [0, 15, 16, 0xffffffff]) counts.monitor(reason);
-    expect(counts.read()).toEqual({ exits: { unknown: 8 }, kicks: 0 });
+    expect(counts.read()).toEqual({ exits: { unknown: 8 }, kicks: 0, freePages: 0 });
   });
 
   it('are seen by whoever has the buffer', () => {
     const counts = new ExitCounts();
     const other = new ExitCounts(counts.buffer);
     counts.hypercall(17);
-    expect(other.read()).toEqual({ exits: { xen_version: 1 }, kicks: 0 });
+    expect(other.read()).toEqual({ exits: { xen_version: 1 }, kicks: 0, freePages: 0 });
   });
 });

@@ -13,12 +13,14 @@ export const MAX_CONTROL_CLIENTS = 32;
 export const MAX_CONTROL_PENDING = 16;
 
 export interface DomainInfo extends DomainRecord {
-  /** These three are of a guest that runs. */
+  /** These are of a guest that runs. */
   readonly engine?: string;
   /** What it sees of the machine. */
   readonly profile?: string;
   /** In xenstore, which has no other domain: /local/domain/N. */
   readonly storeDomid?: number;
+  /** What it has now, of memoryMiB: the rest it has given back. */
+  readonly currentMemoryMiB?: number;
   readonly definition: DomainDefinition;
 }
 

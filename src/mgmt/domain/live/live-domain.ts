@@ -17,6 +17,7 @@ import { LiveNics } from './live-nics.js';
 import type { DomainFolder } from './runtime-directory.js';
 import { withStore } from './store.js';
 import type { UnixServer } from './unix-server.js';
+import { PAGES_PER_MIB } from './usage.js';
 
 /** A guest that ends as soon as it starts is not to keep the host busy. */
 const MIN_MS_BETWEEN_STARTS = 2000;
@@ -109,6 +110,7 @@ export class LiveDomain {
     const run = domain && {
       engine: domain.engine,
       profile: domain.profile,
+      currentMemoryMiB: this.folder.record.memoryMiB - domain.stats().freePages / PAGES_PER_MIB,
       storeDomid: withStore(domain, (_, domid) => domid),
     };
     return { ...this.folder.record, ...run, definition };

@@ -4,7 +4,7 @@ import * as abi from '../../abi/memory.js';
 import type { Vcpu } from '../../domain/vcpu.js';
 import { addressOk } from '../../mm/guest-list.js';
 import { checkTarget } from './domain-of.js';
-import { addressEnd, MAX_ORDER, setM2p, XEN_PFN_BYTES } from './frames.js';
+import { addressEnd, discardFrames, MAX_ORDER, setM2p, XEN_PFN_BYTES } from './frames.js';
 
 type Exchange = ReturnType<typeof abi.xen_memory_exchange.decode>;
 
@@ -87,9 +87,9 @@ function exchangeChunk(vcpu: Vcpu, op: Exchange, index: number, chunk: Chunk): n
     for (const mfn of stolen) domain.freeFrames.takeBack(mfn);
     return error;
   }
-  const kept = new Set(
-    taken.flatMap((mfn) => Array.from({ length: 2 ** chunk.outOrder }, (_, i) => mfn + i)),
-  );
+  const all = taken.flatMap((mfn) => Array.from({ length: 2 ** chunk.outOrder }, (_, i) => mfn + i));
+  const kept = new Set(all);
+  discardFrames(domain, [...stolen, ...all]);
   // Frames that went away are nobody's; those that came back get their new number below.
   for (const mfn of stolen) if (!kept.has(mfn)) setM2p(domain, mfn, 1, undefined);
   return assign(vcpu, op.out.extent_start, index, chunk, taken);

@@ -4,7 +4,7 @@ import * as abi from '../../abi/memory.js';
 import type { Vcpu } from '../../domain/vcpu.js';
 import { addressOk } from '../../mm/guest-list.js';
 import { isSelf } from './domain-of.js';
-import { addressEnd, MAX_ORDER, setM2p, XEN_PFN_BYTES } from './frames.js';
+import { addressEnd, discardFrames, MAX_ORDER, setM2p, XEN_PFN_BYTES } from './frames.js';
 
 /** UINT_MAX >> MEMOP_EXTENT_SHIFT: more could not be told back. */
 const MAX_EXTENTS = 0x3ffffff;
@@ -17,6 +17,15 @@ interface Extents {
   readonly order: number;
   /** Frames above this one are not wanted. */
   readonly end: number;
+  /** Frames whose contents nobody needs any more. */
+  readonly discarded: number[];
+}
+
+/** The first of 2^order frames for the guest at or above `from`; -1: there are none. */
+function take({ vcpu, order, end, discarded }: Extents, from: number): number {
+  const mfn = vcpu.domain.freeFrames.take(order, from, end);
+  if (mfn >= 0) for (let i = 0; i < 2 ** order; i++) discarded.push(mfn + i);
+  return mfn;
 }
 
 /** Does one extent of the list; false ends the call. */
@@ -28,8 +37,9 @@ function slot(list: bigint, index: number): bigint {
 
 function increase(): Step {
   let next = 0;
-  return ({ vcpu, list, order, end }, index) => {
-    const mfn = vcpu.domain.freeFrames.take(order, next, end);
+  return (extents, index) => {
+    const { vcpu, list, order } = extents;
+    const mfn = take(extents, next);
     if (mfn < 0) return false;
     next = mfn + 2 ** order;
     return list === 0n || vcpu.guest.writeU64(slot(list, index), BigInt(mfn));
@@ -38,10 +48,11 @@ function increase(): Step {
 
 function populate(): Step {
   let next = 0;
-  return ({ vcpu, list, order, end }, index) => {
+  return (extents, index) => {
+    const { vcpu, list, order } = extents;
     const gpfn = vcpu.guest.readU64(slot(list, index));
     if (gpfn === undefined) return false;
-    const mfn = vcpu.domain.freeFrames.take(order, next, end);
+    const mfn = take(extents, next);
     if (mfn < 0) return false;
     next = mfn + 2 ** order;
     setM2p(vcpu.domain, mfn, 2 ** order, gpfn);
@@ -50,13 +61,16 @@ function populate(): Step {
 }
 
 function decrease(): Step {
-  return ({ vcpu, list, order }, index) => {
+  return ({ vcpu, list, order, discarded }, index) => {
     const first = vcpu.guest.readU64(slot(list, index));
     if (first === undefined) return false;
     const { domain } = vcpu;
     for (let i = 0; i < 2 ** order; i++) {
       const mfn = Number(first) + i;
+      const unused = domain.freeFrames.isUnused(mfn);
       if (!domain.pages.isOwned(mfn) || !domain.freeFrames.give(mfn)) return false;
+      // Otherwise it goes on as it is until nothing refers to it, as in Xen.
+      if (unused) discarded.push(mfn);
       setM2p(domain, mfn, 1, undefined);
     }
     return true;
@@ -82,12 +96,13 @@ export function changeReservation(vcpu: Vcpu, op: number, start: number, arg: bi
   // Populating on demand is for domains under construction.
   if (op === abi.XENMEM_populate_physmap && (r.mem_flags & abi.XENMEMF_populate_on_demand) !== 0)
     return start;
-  const extents = { vcpu, list: r.extent_start, order: r.extent_order, end };
+  const extents = { vcpu, list: r.extent_start, order: r.extent_order, end, discarded: [] };
   // A guest that asks for more at once goes on from where it got, as when memory ran out.
   const bound = start + Math.max(1, Math.floor(MAX_MEMORY_OP_FRAMES / 2 ** r.extent_order));
   const last = Math.min(Number(r.nr_extents), bound);
   const step = steps[op]!();
   let done = start;
   while (done < last && step(extents, done)) done++;
+  discardFrames(vcpu.domain, extents.discarded);
   return done;
 }
