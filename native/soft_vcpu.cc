@@ -54,8 +54,13 @@ SoftVcpu::SoftVcpu(const Napi::CallbackInfo &info) : Napi::ObjectWrap<SoftVcpu>(
   config.ram = memory_->base;
   config.ram_bytes = memory_->bytes;
   config.exit_port = uint32_t(integer_argument(info, 1, "exitPort", 0xffff));
-  if (!info[2].IsUndefined()) {
-    auto *sibling = info[2].IsObject() ? Unwrap(info[2].As<Napi::Object>()) : nullptr;
+  if (!info[2].IsTypedArray() || info[2].As<Napi::TypedArray>().TypedArrayType() != napi_uint8_array ||
+      info[2].As<Napi::TypedArray>().ElementLength() < memory_->bytes / GuestMapping::kPageBytes)
+    throw_argument(env, "codeMarks must be a Uint8Array with a byte for each page");
+  marks_ = Napi::Persistent(info[2].As<Napi::Uint8Array>());
+  config.code_marks = info[2].As<Napi::Uint8Array>().Data();
+  if (!info[3].IsUndefined()) {
+    auto *sibling = info[3].IsObject() ? Unwrap(info[3].As<Napi::Object>()) : nullptr;
     if (!sibling || !sibling->cpu_) throw_code(env, "EBADF", "sibling is not an open vCPU");
     config.sibling = sibling->cpu_;
     group_ = sibling->group_;
@@ -267,5 +272,6 @@ void SoftVcpu::release() {
   group_.reset();
   softcpu_destroy(cpu_);
   cpu_ = nullptr;
+  marks_.Reset();
   memory_.reset();
 }

@@ -59,6 +59,7 @@ private:
   // Destroyed in release() from the outside in: the group's threads and kicks with its last CPU, the CPU, its
   // memory.
   std::shared_ptr<GuestMapping> memory_;
+  Napi::Reference<Napi::Uint8Array> marks_; // of all siblings: a page a byte
   softcpu *cpu_ = nullptr;
   std::shared_ptr<SoftGroup> group_;
   std::string last_error_;

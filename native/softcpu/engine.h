@@ -64,6 +64,8 @@ struct block_cache {
   uintptr_t *pages;         /* by page frame: the first block of that page, tagged as
                                page_next is */
   size_t page_count;
+  uint8_t
+      *marks; /* the caller's, or NULL: of every page that code was read from since softcpu_invalidate() */
 };
 
 /* One of the TLB's tables (tlb.c), and behind it a memory of what was in it. */

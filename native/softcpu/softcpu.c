@@ -29,7 +29,9 @@ static bool build_machine(struct softcpu *cpu, const softcpu_config *config) {
   cpu->void_page = aligned_alloc(TARGET_PAGE_SIZE, TARGET_PAGE_SIZE);
   if (!cpu->tcg || !cpu->void_page) return false;
   memset(cpu->void_page, 0xff, TARGET_PAGE_SIZE);
-  return block_cache_init(cpu, config->ram_bytes, (size_t)code_mib << 20);
+  if (!block_cache_init(cpu, config->ram_bytes, (size_t)code_mib << 20)) return false;
+  cpu->blocks->marks = config->code_marks;
+  return true;
 }
 
 static void join(struct softcpu *cpu, struct softcpu *sibling) {
@@ -137,8 +139,12 @@ int softcpu_cpl(const softcpu *cpu) {
 
 void softcpu_invalidate(softcpu *cpu, uint64_t gpa, uint64_t len) {
   if (gpa >= cpu->ram_bytes) return;
+  uint64_t end = gpa + MIN(len, cpu->ram_bytes - gpa);
+  uint8_t *marks = cpu->blocks->marks;
   softcpu_enter(cpu);
-  block_invalidate_range(cpu, gpa, gpa + MIN(len, cpu->ram_bytes - gpa));
+  block_invalidate_range(cpu, gpa, end);
+  for (uint64_t page = gpa >> TARGET_PAGE_BITS; marks && page << TARGET_PAGE_BITS < end; page++)
+    if (!cpu->blocks->pages[page]) qatomic_set(&marks[page], 0);
 }
 
 void softcpu_flush_tlb(softcpu *cpu) {

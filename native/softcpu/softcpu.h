@@ -26,15 +26,17 @@ enum { SOFTCPU_MAX_CPUS = 256 };            /* at once in a process; softcpu_cre
 #define SOFTCPU_MAX_RAM (UINT64_C(1) << 36) /* bytes */
 
 typedef struct softcpu_config {
-  void *ram;          /* page aligned; stays the caller's, must outlive the CPU */
-  uint64_t ram_bytes; /* a multiple of 4096, 1 page .. SOFTCPU_MAX_RAM */
-  uint32_t exit_port; /* OUT to this port ends softcpu_run; above 0xffff: none
-                         does */
-  uint32_t code_mib;  /* room for translated code, address space until used; 0:
-                         the default */
-  softcpu *sibling;   /* a further CPU of that one's machine: it has the same
-                         memory, port and translated code, whatever is said
-                         above. NULL: a machine of its own. */
+  void *ram;           /* page aligned; stays the caller's, must outlive the CPU */
+  uint64_t ram_bytes;  /* a multiple of 4096, 1 page .. SOFTCPU_MAX_RAM */
+  uint32_t exit_port;  /* OUT to this port ends softcpu_run; above 0xffff: none
+                          does */
+  uint32_t code_mib;   /* room for translated code, address space until used; 0:
+                          the default */
+  uint8_t *code_marks; /* a byte for each page of RAM, zeros at first, or NULL: see softcpu_invalidate. The
+                          caller's as the RAM is. */
+  softcpu *sibling;    /* a further CPU of that one's machine: it has the same
+                          memory, port and translated code, whatever is said
+                          above. NULL: a machine of its own. */
 } softcpu_config;
 
 /* A CPU in its reset state: see softcpu_get_state; there is nothing to run at
@@ -158,7 +160,10 @@ enum { SOFTCPU_MAX_BREAKPOINTS = 1024, SOFTCPU_DR6_BREAKPOINT = 1 << 12 };
 
 /* Guest memory [gpa, gpa+len) was, or is about to be, written from outside
  * (disk or net data, a hypercall's result): drops translations made from it.
- * Cheap when the pages hold no code. */
+ * Cheap when the pages hold no code.
+ * Another thread that wrote to memory reads code_marks afterwards, behind a full
+ * barrier: where the page's byte is 0, there is nothing to drop; otherwise
+ * there may be, until this was called for the whole page. */
 void softcpu_invalidate(softcpu *cpu, uint64_t gpa, uint64_t len);
 
 /* Forgets address translations: the guest's page tables were changed from

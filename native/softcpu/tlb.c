@@ -222,13 +222,25 @@ void *tlb_vaddr_to_host(CPUX86State *env, abi_ptr address, MMUAccessType access,
   return (void *)(address + entry->addend);
 }
 
+/* Before code of a page is read. Whoever writes to it from outside and then finds no mark has written early
+ * enough to be read. */
+static void mark_code(struct softcpu *cpu, uint64_t gpa) {
+  uint8_t *marks = cpu->blocks->marks;
+  if (!marks || gpa >= cpu->ram_bytes || marks[gpa >> TARGET_PAGE_BITS]) return;
+  qatomic_set(&marks[gpa >> TARGET_PAGE_BITS], 1);
+  smp_mb();
+}
+
 /* Physical address for fetching code; RAM, or the page behind it for all that
- * is beyond (blocks.c). Raises page faults. */
+ * is beyond (blocks.c). Raises page faults. With `host`, it is to be translated. */
 tb_page_addr_t get_page_addr_code_hostp(CPUX86State *env, target_ulong address, void **host) {
   struct softcpu *cpu = softcpu_of(env_cpu(env));
   CPUTLBEntry *entry = tlb_entry_for(cpu, address, MMU_INST_FETCH, cpu_mmu_index(env, true), 0);
   uint8_t *at = (uint8_t *)(address + entry->addend);
   uint64_t offset = at - cpu->ram;
-  if (host) *host = at;
+  if (host) {
+    *host = at;
+    mark_code(cpu, offset);
+  }
   return offset < cpu->ram_bytes ? offset : cpu->ram_bytes + (at - cpu->void_page);
 }

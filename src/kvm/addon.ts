@@ -131,8 +131,17 @@ export interface Addon extends KvmAddon {
   };
   /** Absent when the addon was built without the soft CPU. */
   SoftVcpu?: {
-    /** With a sibling: a further CPU of its machine, with its id, its memory and its thread. They share kicks and the timer. */
-    new (memory: NativeGuestMemory, exitPort: number, sibling?: NativeSoftVcpu): NativeSoftVcpu;
+    /**
+     * With a sibling: a further CPU of its machine, with its id, its memory, its marks and its thread. They share kicks and the
+     * timer.
+     * @param codeMarks see Machine.codeMarks
+     */
+    new (
+      memory: NativeGuestMemory,
+      exitPort: number,
+      codeMarks: Uint8Array,
+      sibling?: NativeSoftVcpu,
+    ): NativeSoftVcpu;
   };
   /** Kicks a vCPU by id from any thread. Unknown ids are ignored (the vCPU is gone). */
   kickVcpu(id: number): void;

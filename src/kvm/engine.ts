@@ -92,6 +92,11 @@ export interface Machine {
   readonly lineId: number | undefined;
   /** Tells that the host wrote to guest memory that may hold code. */
   invalidate(address: Gpa, length: number): void;
+  /**
+   * A byte for each page of memory, for other threads that write to it: read behind a full barrier after the write, 0 says that
+   * there is nothing to tell invalidate() of; it is 0 again after that was told of the whole page. Undefined: there never is.
+   */
+  readonly codeMarks: SharedArrayBuffer | undefined;
   /** Closes the vCPUs. Idempotent; everything else but `id` throws an Error with code EBADF afterwards. */
   close(): void;
 }

@@ -182,6 +182,8 @@ class KvmMachine implements Machine {
   /** The processor itself keeps instructions and memory the same. */
   invalidate(_address: Gpa, _length: number): void {}
 
+  readonly codeMarks = undefined;
+
   close(): void {
     this.#closed = true;
     this.#threads.close();

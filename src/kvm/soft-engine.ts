@@ -40,6 +40,7 @@ export function requireSoftCpu(): NonNullable<Addon['SoftVcpu']> {
   );
 }
 
+const PAGE_BYTES = 4096;
 /** How long a vCPU runs while others wait for their turn. */
 const SLICE_NS = 1_000_000;
 
@@ -57,6 +58,7 @@ class SoftMachine implements Machine {
   readonly id: number;
   readonly ownExits = 0;
   readonly #vcpus: SoftEngineVcpu[] = [];
+  readonly codeMarks: SharedArrayBuffer;
   readonly #first: NativeSoftVcpu;
   readonly #created = new Set<number>();
   #closed = false;
@@ -70,11 +72,13 @@ class SoftMachine implements Machine {
       throw new XennerError('EVCPU_LIMIT', `the soft engine runs 1 to ${softEngine.maxVcpus} vCPUs`);
     }
     const SoftVcpu = requireSoftCpu();
-    this.#first = new SoftVcpu(memory.native, exitPort);
+    this.codeMarks = new SharedArrayBuffer(memory.size / PAGE_BYTES);
+    const marks = new Uint8Array(this.codeMarks);
+    this.#first = new SoftVcpu(memory.native, exitPort, marks);
     this.id = this.#first.id;
     this.#vcpus.push(new SoftEngineVcpu(0, this.#first));
     while (this.#vcpus.length < nrVcpus) {
-      const sibling = new SoftVcpu(memory.native, exitPort, this.#first);
+      const sibling = new SoftVcpu(memory.native, exitPort, marks, this.#first);
       this.#vcpus.push(new SoftEngineVcpu(this.#vcpus.length, sibling));
     }
   }

@@ -98,7 +98,9 @@ export class TinyGuest {
   /** Starts at the first instruction, ring 0, IF=0. A symbol `vector_N` becomes the handler of vector N (callable from ring 3). */
   constructor(source: string) {
     const { SoftVcpu } = loadAddon();
-    this.vcpu = new TinyVcpu(new SoftVcpu!(this.memory.native, EXIT_PORT));
+    this.vcpu = new TinyVcpu(
+      new SoftVcpu!(this.memory.native, EXIT_PORT, new Uint8Array(this.memory.size / 4096)),
+    );
     const { code, symbols } = assemble(source);
     this.symbols = symbols;
     this.memory.copyIn(gpa(CODE), code);

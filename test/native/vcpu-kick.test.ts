@@ -79,7 +79,7 @@ function stress(guestCode: string, take: string): string {
     const memory = new addon.GuestMemory(1 << 20);
     const words = new Int32Array(memory.view(0, 4096));
     new Uint8Array(memory.view(0, 1 << 20)).set(${guestCode}, 0x1000);
-    const vcpu = new addon.SoftVcpu(memory, 0x10);
+    const vcpu = new addon.SoftVcpu(memory, 0x10, new Uint8Array(256));
     // 16-bit mode: the reset state with another start.
     const state = vcpu.getState();
     state[16] = 0x1000n; state[17] = 2n; state[33] = 0n;
@@ -220,7 +220,7 @@ describe('another thread', () => {
   const vcpuInWorker = (loop: string) => `
     const memory = new addon.GuestMemory(1 << 20);
     new Uint8Array(memory.view(0, 1 << 20)).set([0xeb, 0xfe], 0x1000);
-    const vcpu = new addon.SoftVcpu(memory, 0x10);
+    const vcpu = new addon.SoftVcpu(memory, 0x10, new Uint8Array(256));
     const state = vcpu.getState();
     state[16] = 0x1000n; state[17] = 2n; state[33] = 0n;
     vcpu.setState(state);

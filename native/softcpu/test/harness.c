@@ -136,10 +136,15 @@ static void set_start_state(struct guest *guest, uint64_t entry) {
 }
 
 struct guest guest_new(uint64_t entry) {
+  return guest_new_marked(entry, NULL);
+}
+
+struct guest guest_new_marked(uint64_t entry, uint8_t *marks) {
   struct guest guest = {.test = "?"};
   const char *error = "mmap";
   guest.ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  softcpu_config config = {.ram = guest.ram, .ram_bytes = RAM_BYTES, .exit_port = EXIT_PORT, .code_mib = 8};
+  softcpu_config config = {
+      .ram = guest.ram, .ram_bytes = RAM_BYTES, .exit_port = EXIT_PORT, .code_mib = 8, .code_marks = marks};
   if (guest.ram != MAP_FAILED) guest.cpu = softcpu_create(&config, &error);
   if (!guest.cpu) {
     fprintf(stderr, "no soft CPU: %s\n", error);

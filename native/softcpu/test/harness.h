@@ -61,6 +61,8 @@ extern const char guest_begin[], guest_end[], guest_vectors[], guest_trap_exit[]
 
 /* A CPU in long mode, ring 0, IF=0, about to run `entry`. Ends the program when it cannot be had. */
 struct guest guest_new(uint64_t entry);
+/* `marks`: softcpu_config.code_marks */
+struct guest guest_new_marked(uint64_t entry, uint8_t *marks);
 /* Another CPU over the same memory, in the same state. Freed by softcpu_destroy() alone. */
 struct guest guest_sibling(const struct guest *guest, uint64_t entry);
 void guest_free(struct guest *guest);

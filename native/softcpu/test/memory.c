@@ -251,6 +251,27 @@ static void host_writes(void) {
   guest_free(&guest);
 }
 
+/* Another thread that writes guest memory finds marked what may have been translated, and nothing else. */
+static void marks(void) {
+  static uint8_t marks[RAM_BYTES >> 12];
+  struct guest guest = guest_new_marked(AT(code_add), marks);
+  uint64_t function = FREE + 0x1000 - 3; /* in two pages */
+  put_function(&guest, function, 0x01020304);
+  put_function(&guest, FREE + 0x2000, 1);
+  CHECK_EQ(call(&guest, function), 0x01020304);
+  CHECK(marks[FREE >> 12] && marks[(FREE >> 12) + 1] && !marks[(FREE >> 12) + 2]);
+  softcpu_invalidate(guest.cpu, FREE, 16); /* the function's other end keeps the page's mark */
+  CHECK(marks[FREE >> 12]);
+  softcpu_invalidate(guest.cpu, FREE, 0x1000);
+  CHECK(!marks[FREE >> 12] && marks[(FREE >> 12) + 1]);
+  put_function(&guest, function, 0x05060304);
+  softcpu_invalidate(guest.cpu, FREE + 0x1000, 0x1000);
+  CHECK(!marks[(FREE >> 12) + 1]);
+  CHECK_EQ(call(&guest, function), 0x05060304);
+  CHECK(marks[FREE >> 12] && marks[(FREE >> 12) + 1]);
+  guest_free(&guest);
+}
+
 /* More code than the buffer holds: everything is dropped now and then, and all goes on. */
 static void full_code_buffer(void) {
   struct guest guest = guest_new(AT(code_add));
@@ -308,6 +329,7 @@ const struct test memory_tests[] = {
     {"memory: aliased code", aliased_code},
     {"memory: code over two pages", code_over_two_pages},
     {"memory: the host writes code", host_writes},
+    {"memory: marks of pages with code", marks},
     {"memory: a full code buffer", full_code_buffer},
     {"memory: beyond RAM", beyond_memory},
     {0},

@@ -20,6 +20,11 @@ export interface BackendHost {
    */
   access(gref: number, options: { readonly write: boolean }): HostGrant | number;
 
+  /** A frame of the guest's was written, with whatever the guest may come to run. */
+  wrote(mfn: number): void;
+  /** Resolves when the guest may hear of all that was written up to now; undefined: at once. */
+  settled(): Promise<void> | undefined;
+
   /**
    * EVTCHNOP_bind_interdomain to a port that the guest allocated for domain 0. `onEvent` runs on this thread's event loop; events
    * that come together are one call.

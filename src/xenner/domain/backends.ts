@@ -21,6 +21,7 @@ import type { CompleteConfig } from './config.js';
 import { Devices } from './devices.js';
 import type { ReadyMessage } from './messages.js';
 import type { Order } from './orders.js';
+import { WrittenFrames } from './written-frames.js';
 
 /** What the back ends need of their domain. */
 export interface BackendsDomain {
@@ -42,6 +43,7 @@ export class Backends implements BackendHost {
   readonly console: ConsoleBackend;
   readonly devices: Devices;
   readonly #grants: HostGrants;
+  readonly #written: WrittenFrames;
   readonly #line: EventLine | undefined;
   readonly #channels = new Set<Notifier>();
 
@@ -61,6 +63,7 @@ export class Backends implements BackendHost {
     this.memory = GuestMemory.attach(memoryId);
     const { memory } = this;
     this.#line = line === undefined ? undefined : new EventLine(memory, line.addresses, openLine(line.id));
+    this.#written = new WrittenFrames(ready.codeMarks, (mfns) => domain.order({ kind: 'written', mfns }));
     this.#grants = new HostGrants({ memory, grantFrames, nrPages, pageInfo });
     this.console = new ConsoleBackend(memory, consoleRing, domain.console, () => this.#raise(consolePort));
     this.devices = new Devices(this, this.toolstack);
@@ -105,6 +108,14 @@ export class Backends implements BackendHost {
 
   access(gref: number, options: { readonly write: boolean }): HostGrant | number {
     return this.#grants.access(gref, options);
+  }
+
+  wrote(mfn: number): void {
+    this.#written.add(mfn);
+  }
+
+  settled(): Promise<void> | undefined {
+    return this.#written.settled();
   }
 
   async bindPort(port: number, onEvent: () => void): Promise<BackendChannel> {

@@ -302,6 +302,10 @@ export class Machine implements Domain {
     this.#engineMachine.invalidate(address, length);
   }
 
+  get codeMarks(): SharedArrayBuffer | undefined {
+    return this.#engineMachine.codeMarks;
+  }
+
   timerPort(vcpu: number, port: number): void {
     this.vcpus[vcpu]!.setTimerPort(port);
   }

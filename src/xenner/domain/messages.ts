@@ -53,6 +53,8 @@ export interface ReadyMessage {
   readonly engineId: number;
   /** Where back ends can raise ports themselves. */
   readonly line: { readonly id: number; readonly addresses: EventAddresses } | undefined;
+  /** See WrittenFrames. */
+  readonly codeMarks: SharedArrayBuffer | undefined;
   readonly domid: number;
   readonly storeRing: Gpa;
   readonly storePort: number;

@@ -4,14 +4,18 @@
  * obeyed one after the other, on the vCPU thread.
  */
 import { XennerError } from '../../base/errors.js';
+import { type Gpa, gpa } from '../../kvm/index.js';
+import { PAGE } from '../monitor/frames.js';
 import type { Json } from '../save/saved.js';
 import type { HostPorts } from './host-ports.js';
 import type { VirtualCpu } from './virtual-cpu.js';
 
 export type Order =
-  /** A back end's, to a port that the guest allocated for it. These two wait for nothing. */
+  /** A back end's, to a port that the guest allocated for it. These three wait for nothing. */
   | { readonly kind: 'bind'; readonly port: number; readonly notifier: number }
   | { readonly kind: 'unbind'; readonly notifier: number }
+  /** What the guest ran from these frames is not what is in them any more. */
+  | { readonly kind: 'written'; readonly mfns: readonly number[] }
   | { readonly kind: 'pause' }
   | { readonly kind: 'unpause' }
   /** `goOn`: the domain runs on; without it, a save that went well is its end. */
@@ -29,8 +33,8 @@ export interface Answer {
   readonly error?: XennerError;
 }
 
-type PortOrder = Extract<Order, { kind: 'bind' | 'unbind' }>;
-type RestOrder = Exclude<Order, PortOrder>;
+type BackendOrder = Extract<Order, { kind: 'bind' | 'unbind' | 'written' }>;
+type RestOrder = Exclude<Order, BackendOrder>;
 
 export interface OrdersDomain {
   readonly hostPorts: Pick<HostPorts, 'bind' | 'unbind'>;
@@ -38,6 +42,7 @@ export interface OrdersDomain {
   readonly debugger: { readonly busy: boolean } | undefined;
   systemTime(): number;
   arm(deadlineNs: number): void;
+  codeWritten(address: Gpa, length: number): void;
   /** Of a domain at rest. @throws XennerError when the file could not be written; there is none then */
   save(path: string, backends: Json): void;
   endSaved(): void;
@@ -69,8 +74,8 @@ export class Orders {
   }
 
   take(id: number, order: Order): void {
-    if (order.kind === 'bind' || order.kind === 'unbind') {
-      this.#connect(id, order);
+    if (order.kind === 'bind' || order.kind === 'unbind' || order.kind === 'written') {
+      this.#serve(id, order);
     } else if (this.domain.debugger?.busy) {
       this.answer({ id, error: new XennerError('EDEBUGGED', 'a debugger has the guest', 'detach it first') });
     } else {
@@ -95,9 +100,11 @@ export class Orders {
     }
   }
 
-  #connect(id: number, order: PortOrder): void {
+  #serve(id: number, order: BackendOrder): void {
     try {
-      if (order.kind === 'bind') this.domain.hostPorts.bind(order.port, order.notifier);
+      if (order.kind === 'written')
+        for (const mfn of order.mfns) this.domain.codeWritten(gpa(mfn * PAGE), PAGE);
+      else if (order.kind === 'bind') this.domain.hostPorts.bind(order.port, order.notifier);
       else this.domain.hostPorts.unbind(order.notifier);
       this.answer({ id });
     } catch (error) {

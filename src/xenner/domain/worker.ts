@@ -91,6 +91,7 @@ function main(input: WorkerInput): void {
     memoryId: machine.memory.id,
     engineId: machine.engineId,
     line: machine.line,
+    codeMarks: machine.codeMarks,
     storeRing: gpa(machine.ringPfns.storePfn * PAGE),
     storePort: machine.storePort,
     consoleRing: gpa(machine.ringPfns.consolePfn * PAGE),

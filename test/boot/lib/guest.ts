@@ -1,5 +1,5 @@
 /** A guest of the library, with its console driven by script. */
-import { createDomain, type Domain, type DomainConfig, type DomainEnd } from 'xenner';
+import { createDomain, type Device, type Domain, type DomainConfig, type DomainEnd } from 'xenner';
 import { ConsoleScript } from '../../../scripts/lib/console-script.mjs';
 
 export const PROMPT = /xenner:\S+# /;
@@ -23,8 +23,8 @@ export class BootedGuest {
   }
 
   /** Boots to the shell's prompt; from there on the kernel's own messages stay off the console. */
-  static async boot(config: DomainConfig): Promise<BootedGuest> {
-    const guest = new BootedGuest(await createDomain({ cmdline: 'console=hvc0', ...config }));
+  static async boot(config: DomainConfig, devices: readonly Device[] = []): Promise<BootedGuest> {
+    const guest = new BootedGuest(await createDomain({ cmdline: 'console=hvc0', ...config }, devices));
     try {
       await guest.script.expect(PROMPT, BOOT_TIMEOUT_MS);
       await guest.output('dmesg -n 1');

@@ -22,6 +22,12 @@ export function kernel(name: KernelName): { path: string } | { missing: string }
   return { missing: `kernel ${name}: ${stderr.trim().split('\n').at(-1) || 'images/kernel.sh hangs'}` };
 }
 
+/** The folder with a kernel's drivers for disks and networks. */
+export function drivers(name: KernelName): string {
+  const script = join(ROOT, 'images/modules.sh');
+  return execFileSync('bash', [script, name], { encoding: 'utf8', timeout: 110_000 }).trim();
+}
+
 /** A folder of this test process, below build/. */
 export function scratch(name: string): string {
   const base = join(ROOT, 'build/boot');

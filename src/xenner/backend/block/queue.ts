@@ -18,6 +18,7 @@ import {
   blkif_request_segment,
 } from '../../abi/blkif.js';
 import type { HostGrant } from '../../grants/host-grants.js';
+import { Answers } from '../answers.js';
 import type { BackRing } from '../back-ring.js';
 import type { BackendHost } from '../backend-host.js';
 import type { Disk, Kind } from './disk.js';
@@ -63,10 +64,12 @@ export class BlockQueue {
   #stopped = false;
   #turn: NodeJS.Immediate | undefined;
   #answered = false;
+  readonly #answers: Answers;
   #waiting: Array<{ readonly atMost: number; readonly resolve: () => void }> = [];
 
   constructor(options: BlockQueueOptions) {
     this.#options = options;
+    this.#answers = new Answers(options.host, options.ring, options.notify);
   }
 
   /** The guest notified. */
@@ -81,6 +84,7 @@ export class BlockQueue {
     this.#turn = undefined;
     await this.#untilInFlight(0);
     this.#push();
+    await this.#answers.pushed();
   }
 
   /** A guest that was destroyed takes its memory along, whatever is under way. */
@@ -210,6 +214,7 @@ export class BlockQueue {
     this.#inFlight--;
     if (!this.#isGone) {
       // Before the answer: the guest may end its grants as soon as it sees that.
+      if (kind === BLKIF_OP_READ) for (const { mfn } of grants) this.#options.host.wrote(mfn);
       releaseAll(grants);
       if (status === BLKIF_RSP_OKAY) this.#options.disk.count(kind, bytes);
       this.#answer(request, status);
@@ -231,9 +236,9 @@ export class BlockQueue {
   }
 
   #push(): void {
-    if (!this.#answered || this.#isGone) return;
+    if (!this.#answered) return;
     this.#answered = false;
-    if (this.#options.ring.pushResponses()) this.#options.notify();
+    this.#answers.push();
   }
 
   /** Resolves when no more requests than so many are under way. */

@@ -11,6 +11,7 @@ import {
   XEN_NETIF_GSO_TYPE_TCPV6,
 } from '../../abi/netif.js';
 import type { HostGrant } from '../../grants/host-grants.js';
+import { Answers } from '../answers.js';
 import type { BackRing } from '../back-ring.js';
 import type { BackendHost } from '../backend-host.js';
 import type { Counters } from './counters.js';
@@ -33,10 +34,12 @@ export interface RxQueueOptions {
 export class RxQueue {
   readonly #options: RxQueueOptions;
   readonly #words = new Uint32Array(SLOT_WORDS);
+  readonly #answers: Answers;
   #isClosed = false;
 
   constructor(options: RxQueueOptions) {
     this.#options = options;
+    this.#answers = new Answers(options.host, options.ring, options.notify);
   }
 
   /**
@@ -63,12 +66,13 @@ export class RxQueue {
   }
 
   flush(): void {
-    if (!this.#isClosed && this.#options.ring.pushResponses()) this.#options.notify();
+    this.#answers.push();
   }
 
   /** Nothing of the ring is touched afterwards. Idempotent. */
   close(): void {
     this.#isClosed = true;
+    this.#answers.close();
   }
 
   /**
@@ -103,7 +107,8 @@ export class RxQueue {
   }
 
   #fill({ pieces }: Packet, grants: readonly HostGrant[]): void {
-    const { memory } = this.#options.host;
+    const { host } = this.#options;
+    const { memory } = host;
     let page = 0;
     let at = 0;
     for (const piece of pieces) {
@@ -118,6 +123,7 @@ export class RxQueue {
         at += count;
       }
     }
+    for (const { mfn } of grants) host.wrote(mfn);
   }
 
   #respond({ length, unfinished, isValidated }: Packet, ids: readonly number[]): void {

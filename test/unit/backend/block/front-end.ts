@@ -72,6 +72,9 @@ export class BlockFrontEnd {
   readonly rings: FrontRing[];
   readonly layouts: (typeof LAYOUTS)[ProtocolName];
   readonly grants: HostGrants;
+  /** Frames that the back end told of, and what it is to wait for before the guest hears of them. */
+  readonly wrote: number[] = [];
+  settled: Promise<void> | undefined;
   /** How often the guest was interrupted, in all. */
   events = 0;
   readonly #onEvent = new Map<number, () => void>();
@@ -93,6 +96,8 @@ export class BlockFrontEnd {
       domid: DOMID,
       memory,
       access: (gref, how) => this.grants.access(gref, how),
+      wrote: (mfn) => this.wrote.push(mfn),
+      settled: () => this.settled,
       bindPort: async (port, onEvent) => {
         if (port < FIRST_PORT || port >= FIRST_PORT + queues) throw new Error(`no port ${port}`);
         this.#onEvent.set(port, onEvent);

@@ -204,6 +204,9 @@ export class NetGuest implements BackendHost {
   readonly raised = new Map<number, number>();
   /** Called when a port is raised. */
   onRaise: (port: number) => void = () => {};
+  /** Frames that the back end told of, and what it is to wait for before the guest hears of them. */
+  readonly written: number[] = [];
+  settling: Promise<void> | undefined;
   readonly #handlers = new Map<number, () => void>();
   readonly #grants = new HostGrants({
     memory: this.memory,
@@ -214,6 +217,12 @@ export class NetGuest implements BackendHost {
   #ringFrames = 0;
   #frames = 0;
 
+  wrote(mfn: number): void {
+    this.written.push(mfn);
+  }
+  settled(): Promise<void> | undefined {
+    return this.settling;
+  }
   access(gref: number, options: { readonly write: boolean }) {
     return this.#grants.access(gref, options);
   }

@@ -63,6 +63,25 @@ function unfinished(spec: PacketSpec, segment?: number): Packet {
   return whole(packet, { checksum: { start, offset }, segments });
 }
 
+it('pages that were written are settled before the guest hears of them', async () => {
+  queue.offer(4);
+  let settle = () => {};
+  guest.settling = new Promise((resolve) => {
+    settle = () => {
+      guest.settling = undefined;
+      resolve();
+    };
+  });
+  const { settling } = guest;
+  port.bring(whole(frame(60)));
+  port.bring(whole(frame(5000, 2)));
+  expect(data()).toEqual([]);
+  expect(guest.written).toHaveLength(3);
+  settle();
+  await settling;
+  expect(data()).toEqual([frame(60), frame(5000, 2)]);
+});
+
 describe('a packet', () => {
   it.each([14, 60, 1514, 4095, 4096, 4097, 8192, 65535])('of %i bytes', (length) => {
     queue.offer(20);
