@@ -1,14 +1,17 @@
 // Compares xenner with QEMU's own software CPU, side by side in one run. Started by scripts/bench.sh.
 // usage: main.mjs [--quick] [--pairs N] KERNEL RAMDISK GUEST_KERNELS TSC_KHZ [NAME...]
-// NAME: boot, guest-work, hypercall, launcher, qcow2, restore; GUEST_KERNELS: where test/guest was built to
+// NAME: boot, guest-work, hypercall, launcher, qcow2, restore, blk, net; of the last two also the beginning of a figure's name.
+// GUEST_KERNELS: where test/guest was built to
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
+import { benchBlock } from './block.mjs';
 import { benchBoot } from './boot.mjs';
 import { benchGuestWork } from './guest-work.mjs';
 import { benchHypercall } from './hypercall.mjs';
 import { benchLauncher } from './launcher.mjs';
 import { PEERS } from './lib/guest.mjs';
 import { printSkip } from './lib/report.mjs';
+import { benchNet } from './net.mjs';
 import { benchQcow2 } from './qcow2.mjs';
 import { benchRestore } from './restore.mjs';
 
@@ -31,6 +34,8 @@ const [kernel = '', ramdisk = '', guestKernels = '', tscKHz = '', ...names] = po
 const pairs = values.quick ? 1 : Number(values.pairs);
 if (!tscKHz || !Number.isInteger(pairs) || pairs < 1) throw new Error('usage: see the top of bench/main.mjs');
 const wanted = (/** @type {string} */ name) => names.length === 0 || names.includes(name);
+const figureWanted = (/** @type {string} */ figure) =>
+  names.length === 0 || names.some((name) => figure.startsWith(name));
 const image = { kernel, ramdisk, memoryMiB: MEMORY_MIB, tscKHz: Number(tscKHz) };
 
 console.log(
@@ -39,8 +44,10 @@ console.log(
 if (havePeer()) {
   const peer = wanted('boot') ? await benchBoot(image, pairs) : PEERS[0];
   if (peer && wanted('guest-work')) await benchGuestWork(image, pairs, peer);
+  await benchBlock(image, pairs, figureWanted);
+  await benchNet(image, pairs, figureWanted);
 } else {
-  for (const name of ['boot', 'guest-work'].filter(wanted))
+  for (const name of ['boot', 'guest-work', 'blk', 'net'].filter(wanted))
     printSkip(name, 'no qemu-system-x86_64 to compare with');
 }
 if (wanted('hypercall')) await benchHypercall(`${guestKernels}/bench-hypercall.elf`, pairs);

@@ -6,7 +6,9 @@ import { ConsoleScript } from '../../scripts/lib/console-script.mjs';
 export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 /**
- * @typedef {{ kernel: string, ramdisk: string, memoryMiB: number, tscKHz: number }} Image
+ * @typedef {{ path: string, format: string }} Disk
+ * @typedef {{ kernel: string, ramdisk: string, memoryMiB: number, tscKHz: number, disk?: Disk, network?: boolean, passt?: string }} Image
+ *   `network`: by passt, which QEMU finds listening at `passt`
  * @typedef {{ name: string, command: (image: Image) => string[] }} Machine
  */
 
@@ -16,11 +18,25 @@ const CMDLINE = 'quiet';
 /** @type {Machine} */
 export const XENNER = {
   name: 'xenner',
-  command: ({ kernel, ramdisk, memoryMiB }) => [
+  command: ({ kernel, ramdisk, memoryMiB, disk, network }) => [
     ...[process.execPath, `${ROOT}dist/cli/main.js`, 'run', '--kernel', kernel, '--ramdisk', ramdisk],
     ...['--memory', String(memoryMiB), '--cmdline', `console=hvc0 ${CMDLINE}`],
+    ...(disk === undefined ? [] : ['--disk', `${disk.path},${disk.format},xvda,w`]),
+    ...(network ? ['--nic', 'mac=00:16:3e:00:00:01'] : []),
   ],
 };
+
+/** With the cache mode that is our default, and QEMU's. @param {Disk} disk */
+function virtioDisk({ path, format }) {
+  const node = `if=none,id=disk,file=${path},format=${format},cache=writeback`;
+  return ['-drive', node, '-device', 'virtio-blk-pci,drive=disk'];
+}
+
+/** @param {string} socket */
+function virtioNic(socket) {
+  const stream = `stream,id=net,server=off,addr.type=unix,addr.path=${socket}`;
+  return ['-netdev', stream, '-device', 'virtio-net-pci,netdev=net,mac=00:16:3e:00:00:01'];
+}
 
 /**
  * QEMU at its best: no devices but a serial port, no option ROMs, and the clock told instead of measured, which takes
@@ -32,9 +48,11 @@ export const XENNER = {
 function qemu(name, machine) {
   return {
     name,
-    command: ({ kernel, ramdisk, memoryMiB, tscKHz }) => [
+    command: ({ kernel, ramdisk, memoryMiB, tscKHz, disk, passt }) => [
       ...['qemu-system-x86_64', '-accel', 'tcg', '-M', machine, '-m', String(memoryMiB)],
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
+      ...(disk === undefined ? [] : virtioDisk(disk)),
+      ...(passt === undefined ? [] : virtioNic(passt)),
       ...['-kernel', kernel, '-initrd', ramdisk, '-append'],
       `console=ttyS0 tsc_early_khz=${tscKHz} tsc=reliable no_timer_check ${CMDLINE}`,
     ],

@@ -29,6 +29,21 @@ export function printRatio(name, ours, peer, goal) {
 }
 
 /**
+ * Prints "NAME: X.XX", ours over the peer's: above 1 we are faster.
+ * @param {string} name
+ * @param {number[]} ours bytes a second
+ * @param {{ name: string, values: number[] }} peer bytes a second
+ * @param {string} goal
+ */
+export function printThroughput(name, ours, peer, goal) {
+  const [us, them] = [median(ours), median(peer.values)];
+  const mega = (/** @type {number[]} */ values) =>
+    `${(median(values) / 1e6).toFixed(1)} MB/s (${spread(values.map((value) => value / 1e6))})`;
+  console.log(`${name}: ${(us / them).toFixed(2)} of its throughput (goal ${goal})`);
+  console.log(`  xenner ${mega(ours)}, ${peer.name} ${mega(peer.values)}`);
+}
+
+/**
  * @param {string} name
  * @param {string} reason
  */

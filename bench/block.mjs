@@ -1,0 +1,67 @@
+// blk-*: the same requests to a disk, from our guest by blkfront and from QEMU's by virtio-blk: equal files, in the page cache.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Guest, PEERS, XENNER } from './lib/guest.mjs';
+import { loadDrivers, runIo } from './lib/io-work.mjs';
+import { printThroughput } from './lib/report.mjs';
+
+const DISK_MIB = 1024;
+const FORMATS = ['raw', 'qcow2'];
+const WORKS = [
+  { name: 'randread-4k-1', args: 'read random 4096 1' },
+  { name: 'randread-4k-32', args: 'read random 4096 32' },
+  { name: 'randwrite-4k-1', args: 'write random 4096 1' },
+  { name: 'randwrite-4k-32', args: 'write random 4096 32' },
+  { name: 'read-1m', args: 'read sequential 1048576 4' },
+  { name: 'write-1m', args: 'write sequential 1048576 4' },
+];
+
+/**
+ * @param {string} directory
+ * @param {string} format
+ * @param {string} owner
+ */
+function makeDisk(directory, format, owner) {
+  const path = join(directory, `${owner}.${format}`);
+  // All of it allocated, and not zeros, which a format could know without reading.
+  const content = join(directory, 'content');
+  execFileSync('sh', ['-c', `yes xenner | head -c ${DISK_MIB}M >${content}`]);
+  execFileSync('qemu-img', ['convert', '-q', '-f', 'raw', '-O', format, content, path]);
+  rmSync(content);
+  return { path, format };
+}
+
+/**
+ * @param {import('./lib/guest.mjs').Image} image with io-work and drivers in it
+ * @param {number} pairs
+ * @param {(name: string) => boolean} wanted
+ */
+export async function benchBlock(image, pairs, wanted) {
+  const machines = [XENNER, PEERS.find(({ name }) => name === 'qemu-pc') ?? XENNER];
+  for (const format of FORMATS) {
+    const works = WORKS.filter(({ name }) => wanted(`blk-${format}-${name}`));
+    if (works.length === 0) continue;
+    const directory = mkdtempSync(join(tmpdir(), 'xenner-bench-'));
+    const guests = machines.map(
+      (machine) => new Guest(machine.command({ ...image, disk: makeDisk(directory, format, machine.name) })),
+    );
+    try {
+      for (const guest of guests) await loadDrivers(guest);
+      for (const { name, args } of works) {
+        /** @type {number[][]} */
+        const rates = [[], []];
+        for (let round = 0; round < pairs; round++) {
+          for (const [index, guest] of guests.entries())
+            rates[index]?.push(await runIo(guest, `disk /dev/[xv][vd][da]* ${args}`));
+        }
+        const peer = { name: machines[1]?.name ?? '', values: rates[1] ?? [] };
+        printThroughput(`blk-${format}-${name}`, rates[0] ?? [], peer, '1.0');
+      }
+    } finally {
+      for (const guest of guests) await guest.kill();
+      rmSync(directory, { recursive: true });
+    }
+  }
+}
