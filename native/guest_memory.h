@@ -91,6 +91,9 @@ private:
   Napi::Value write_pages_to(const Napi::CallbackInfo &info);
   static Napi::Value sum(const Napi::CallbackInfo &info);
   void discard(const Napi::CallbackInfo &info);
+  Napi::Value read_pages_from(const Napi::CallbackInfo &info);
+  void copy_pages_from(const Napi::CallbackInfo &info);
+  void fill_entries(const Napi::CallbackInfo &info);
   Napi::Value view(const Napi::CallbackInfo &info);
   void close(const Napi::CallbackInfo &info);
 

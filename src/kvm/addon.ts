@@ -20,6 +20,11 @@ export interface NativeGuestMemory {
   writePagesTo(fd: number, position: number, offset: number, length: number): number;
   /** Whole pages become zeros, and the host's again where it takes them. */
   discard(offset: number, length: number): void;
+  /** Into memory that is all zeros; pages of zeros are left alone. How many bytes the file had, at most `length`. */
+  readPagesFrom(fd: number, position: number, offset: number, length: number): number;
+  copyPagesFrom(bytes: Uint8Array, offset: number): void;
+  /** 64-bit words from `offset` on: `first`, `first + step`, ... */
+  fillEntries(offset: number, count: number, first: bigint, step: bigint): void;
   close(): void;
 }
 

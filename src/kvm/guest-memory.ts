@@ -122,6 +122,27 @@ export class GuestMemory {
     this.native.discard(address, length);
   }
 
+  /**
+   * Reads a piece of a file into memory that is all zeros, and leaves pages alone that would receive only zeros. Returns how many
+   * bytes the file had there, at most `length`. Throws the errors of pread.
+   */
+  readPagesFrom(fd: number, position: number, address: Gpa, length: number): number {
+    this.#check('readPagesFrom', address, length);
+    return this.native.readPagesFrom(fd, position, address, length);
+  }
+
+  /** The same with bytes. */
+  copyPagesFrom(bytes: Uint8Array, address: Gpa): void {
+    this.#check('copyPagesFrom', address, bytes.length);
+    this.native.copyPagesFrom(bytes, address);
+  }
+
+  /** Writes `count` 64-bit words: `first`, `first + step`, and so on. The address is 8-aligned. */
+  fillEntries(address: Gpa, count: number, first: bigint, step = 0n): void {
+    this.#check('fillEntries', address, count * 8);
+    this.native.fillEntries(address, count, first, step);
+  }
+
   /** Whether [address, address + length) is inside. To be asked for every address that a guest gave. */
   contains(address: number, length: number): boolean {
     return (

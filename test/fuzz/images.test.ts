@@ -5,7 +5,7 @@
 import { describe, expect, it } from 'vitest';
 import { XennerError } from '../../src/base/errors.js';
 import { MAX_KERNEL_ELF_BYTES } from '../../src/base/limits.js';
-import { gpa } from '../../src/kvm/guest-memory.js';
+import { GuestMemory, gpa } from '../../src/kvm/guest-memory.js';
 import { buildGuest, type StartOfDay } from '../../src/xenner/builder/build.js';
 import type { Decompress } from '../../src/xenner/builder/compression.js';
 import { parseElf } from '../../src/xenner/builder/elf.js';
@@ -55,20 +55,7 @@ const small = (sections: boolean): Buffer =>
     ...(sections && { sections: [{ name: '__xen_guest', type: 1, data: Buffer.from(`${LEGACY}\0`) }] }),
   });
 
-/** Counts nothing and keeps nothing: writes go to a scratch buffer after the same checks as real memory makes. */
-class ScratchMemory {
-  readonly size = 64 * 2 ** 20;
-  private readonly scratch = Buffer.alloc(2 ** 20);
-  bytes(address: number, length: number): Uint8Array {
-    if (!(address >= 0 && length >= 0 && address + length <= this.size)) {
-      throw new Error(`the builder wrote ${length} bytes at ${address}`);
-    }
-    if (length > this.scratch.length) throw new Error(`${length} bytes at once`);
-    return this.scratch.subarray(0, length);
-  }
-}
-
-const memory = new ScratchMemory();
+const memory = GuestMemory.create(64 * 2 ** 20);
 
 const bounded: Decompress = (format, data, maxBytes) => {
   expect(maxBytes).toBeLessThanOrEqual(MAX_KERNEL_ELF_BYTES);

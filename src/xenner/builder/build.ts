@@ -1,16 +1,6 @@
 /** Puts a kernel and everything it expects at its start into empty guest memory. */
-import type { Gpa } from '../../kvm/guest-memory.js';
-import { gpa } from '../../kvm/guest-memory.js';
+import { type Gpa, type GuestMemory, gpa } from '../../kvm/guest-memory.js';
 import { SIF_MOD_START_PFN, start_info } from '../abi/xen.js';
-import {
-  type BuilderMemory,
-  forEachPiece,
-  loadRange,
-  loadSparse,
-  PAGE_BYTES,
-  pageGpa,
-  words,
-} from './builder-memory.js';
 import { PT_LOAD } from './elf.js';
 import type { Features } from './features.js';
 import { checkCmdline } from './guest-options.js';
@@ -18,7 +8,7 @@ import { hypercallPage } from './hypercall-page.js';
 import type { ImageSource } from './image-source.js';
 import type { KernelImage } from './kernel-image.js';
 import { type Area, type Layout, planLayout } from './layout.js';
-import type { PageTable } from './page-tables.js';
+import { PAGE_BYTES, type PageTable, pageGpa } from './page-tables.js';
 
 export interface BuildOptions {
   /** Frames 0 to nrPages - 1 are the guest's. */
@@ -67,15 +57,16 @@ export interface StartOfDay {
  * @param memory all zero; at least options.nrPages pages
  * @throws XennerError ECMDLINE, EMEMORY_TOO_SMALL, EINITRD_TOO_BIG, EKERNEL_NOT_PV, EIMAGE_DAMAGED
  */
-export function buildGuest(memory: BuilderMemory, kernel: KernelImage, options: BuildOptions): StartOfDay {
+export function buildGuest(memory: GuestMemory, kernel: KernelImage, options: BuildOptions): StartOfDay {
   checkCmdline(options.cmdline);
   const { pv } = kernel;
   const layout = planLayout(pv, options.nrPages, options.initrd?.size ?? 0);
   loadKernel(memory, kernel);
   if (layout.initrd && options.initrd) {
-    loadRange(memory, pageGpa(layout.initrd.pfn), options.initrd, 0, options.initrd.size);
+    options.initrd.load(0, options.initrd.size, memory, pageGpa(layout.initrd.pfn));
   }
-  writeP2m(memory, layout);
+  // p2m[pfn] = pfn
+  memory.fillEntries(pageGpa(layout.p2m.pfn), layout.nrPages, 0n, 1n);
   layout.pageTables.write(memory, layout.mappings, layout.ptFrames);
   const placed = (pfn: number): Placed => ({ va: pv.virtBase + BigInt(pfn * PAGE_BYTES), gpa: pageGpa(pfn) });
   const startInfo = placed(layout.startInfoPfn);
@@ -97,33 +88,23 @@ export function buildGuest(memory: BuilderMemory, kernel: KernelImage, options: 
   };
 }
 
-function loadKernel(memory: BuilderMemory, { source, elf, pv }: KernelImage): void {
+function loadKernel(memory: GuestMemory, { source, elf, pv }: KernelImage): void {
   for (const segment of elf.segments) {
     if (segment.type !== PT_LOAD) continue;
     const address = gpa(Number(segment.paddr - pv.paddrOffset));
-    loadSparse(memory, address, source, segment.offset, segment.length);
+    source.load(segment.offset, segment.length, memory, address);
   }
 }
 
-function writeHypercallPage(memory: BuilderMemory, { pv }: KernelImage): { hypercallPage?: Placed } {
+function writeHypercallPage(memory: GuestMemory, { pv }: KernelImage): { hypercallPage?: Placed } {
   if (pv.hypercallPage === undefined) return {};
   const placed = { va: pv.hypercallPage, gpa: gpa(Number(pv.hypercallPage - pv.virtBase)) };
   memory.bytes(placed.gpa, PAGE_BYTES).set(hypercallPage());
   return { hypercallPage: placed };
 }
 
-/** p2m[pfn] = pfn. */
-function writeP2m(memory: BuilderMemory, layout: Layout): void {
-  const bytes = layout.nrPages * 8;
-  forEachPiece(memory, pageGpa(layout.p2m.pfn), bytes, (piece, at) => {
-    const entries = words(piece);
-    const first = at / 8;
-    for (let i = 0; i < entries.length; i += 2) entries[i] = first + i / 2;
-  });
-}
-
 function writeStartInfo(
-  memory: BuilderMemory,
+  memory: GuestMemory,
   layout: Layout,
   placed: (pfn: number) => Placed,
   options: BuildOptions,

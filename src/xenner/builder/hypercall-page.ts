@@ -1,6 +1,6 @@
 /** The stubs that kernels call instead of issuing `syscall` themselves; xen/arch/x86/pv/hypercall.c. */
 import { __HYPERVISOR_iret } from '../abi/xen.js';
-import { PAGE_BYTES } from './builder-memory.js';
+import { PAGE_BYTES } from './page-tables.js';
 
 const STUB_BYTES = 32;
 const INT3 = 0xcc;

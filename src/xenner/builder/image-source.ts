@@ -2,12 +2,15 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { XennerError } from '../../base/errors.js';
 import { readFully } from '../../base/files.js';
+import type { Gpa, GuestMemory } from '../../kvm/guest-memory.js';
 
 export interface ImageSource {
   /** Bytes. */
   readonly size: number;
   /** Fills `into` from `offset`. @throws XennerError EIMAGE_DAMAGED when the image ends before that. */
   read(offset: number, into: Uint8Array): void;
+  /** Puts a part into guest memory, which is zero there. @throws as read() */
+  load(offset: number, length: number, memory: GuestMemory, address: Gpa): void;
   close(): void;
 }
 
@@ -40,6 +43,11 @@ export class BufferSource implements ImageSource {
     into.set(this.bytes.subarray(offset, offset + into.length));
   }
 
+  load(offset: number, length: number, memory: GuestMemory, address: Gpa): void {
+    checkRange(this, offset, length);
+    memory.copyPagesFrom(this.bytes.subarray(offset, offset + length), address);
+  }
+
   close(): void {}
 }
 
@@ -54,8 +62,12 @@ export class FileSource implements ImageSource {
 
   read(offset: number, into: Uint8Array): void {
     checkRange(this, offset, into.length);
-    if (!readFully(this.fd, into, offset))
-      throw new XennerError('EIMAGE_DAMAGED', 'the image was truncated while it was read');
+    if (!readFully(this.fd, into, offset)) throw truncated();
+  }
+
+  load(offset: number, length: number, memory: GuestMemory, address: Gpa): void {
+    checkRange(this, offset, length);
+    if (memory.readPagesFrom(this.fd, offset, address, length) < length) throw truncated();
   }
 
   stat(): BigIntStats {
@@ -67,6 +79,10 @@ export class FileSource implements ImageSource {
     this.open = false;
     closeSync(this.fd);
   }
+}
+
+function truncated(): XennerError {
+  return new XennerError('EIMAGE_DAMAGED', 'the image was truncated while it was read');
 }
 
 /**

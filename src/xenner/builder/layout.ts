@@ -3,8 +3,7 @@
  * xc_dom_build_image and alloc_pgtables_pv. Frame numbers start at 0, and frame 0 is mapped at the kernel's virtual base.
  */
 import { XennerError } from '../../base/errors.js';
-import { PAGE_BYTES } from './builder-memory.js';
-import { type Mapping, PageTables } from './page-tables.js';
+import { type Mapping, PAGE_BYTES, PageTables } from './page-tables.js';
 import { type PvKernel, usableRange } from './pv-kernel.js';
 import { hex } from './xen-params.js';
 

@@ -1,5 +1,7 @@
 /** The guest's initial page tables: which frames they take, and their entries. Four levels, 4 KiB pages only. */
-import { type BuilderMemory, PAGE_BYTES, pageGpa, words } from './builder-memory.js';
+import { type Gpa, type GuestMemory, gpa } from '../../kvm/guest-memory.js';
+
+export const PAGE_BYTES = 4096;
 
 export type Level = 1 | 2 | 3 | 4;
 
@@ -69,36 +71,46 @@ export class PageTables {
   }
 
   /** Writes all tables. Frames in `readOnly` are mapped without _PAGE_RW: Xen lets no guest write page tables. */
-  write(memory: BuilderMemory, mappings: Mapping[], readOnly: { pfn: number; pages: number }): void {
+  write(memory: GuestMemory, mappings: Mapping[], readOnly: { pfn: number; pages: number }): void {
     for (const level of [3, 2, 1] as const) {
       for (const table of this.byLevel[level].values()) {
         const parent = this.byLevel[(level + 1) as Level].get(Math.floor(table.index / ENTRIES))!;
-        const slots = words(memory.bytes(pageGpa(parent.pfn), PAGE_BYTES));
-        setEntry(slots, table.index % ENTRIES, table.pfn, UPPER_PROT);
+        const slot = table.index % ENTRIES;
+        memory.writeU64(slotGpa(parent, slot), entry(table.pfn, UPPER_PROT));
       }
     }
-    for (const mapping of mappings) this.writeLeaves(memory, mapping, readOnly);
+    const tablesEnd = readOnly.pfn + readOnly.pages;
+    for (const mapping of mappings) {
+      this.writeLeaves(memory, mapping, 0, readOnly.pfn, L1_PROT);
+      this.writeLeaves(memory, mapping, readOnly.pfn, tablesEnd, L1_PROT & ~_PAGE_RW);
+      this.writeLeaves(memory, mapping, tablesEnd, Infinity, L1_PROT);
+    }
   }
 
-  private writeLeaves(
-    memory: BuilderMemory,
-    mapping: Mapping,
-    readOnly: { pfn: number; pages: number },
-  ): void {
-    const firstPage = pageNumber(mapping.va);
-    const tables = this.byLevel[1];
-    let slots: Uint32Array | undefined;
-    for (let i = 0; i < mapping.pages; i++) {
-      const slot = (firstPage + i) % ENTRIES;
-      if (slots === undefined || slot === 0) {
-        const table = tables.get(Math.floor((firstPage + i) / ENTRIES))!;
-        slots = words(memory.bytes(pageGpa(table.pfn), PAGE_BYTES));
-      }
-      const pfn = mapping.pfn + i;
-      const isTable = pfn >= readOnly.pfn && pfn < readOnly.pfn + readOnly.pages;
-      setEntry(slots, slot, pfn, isTable ? L1_PROT & ~_PAGE_RW : L1_PROT);
+  /** Those for frames in [from, to). */
+  private writeLeaves(memory: GuestMemory, mapping: Mapping, from: number, to: number, prot: number): void {
+    const end = Math.min(to, mapping.pfn + mapping.pages);
+    const toPage = pageNumber(mapping.va) - mapping.pfn;
+    for (let pfn = Math.max(from, mapping.pfn); pfn < end; ) {
+      const slot = (toPage + pfn) % ENTRIES;
+      const count = Math.min(ENTRIES - slot, end - pfn);
+      const table = this.byLevel[1].get(Math.floor((toPage + pfn) / ENTRIES))!;
+      memory.fillEntries(slotGpa(table, slot), count, entry(pfn, prot), BigInt(PAGE_BYTES));
+      pfn += count;
     }
   }
+}
+
+export function pageGpa(pfn: number): Gpa {
+  return gpa(pfn * PAGE_BYTES);
+}
+
+function slotGpa({ pfn }: PageTable, slot: number): Gpa {
+  return gpa(pfn * PAGE_BYTES + slot * ENTRY_BYTES);
+}
+
+function entry(pfn: number, flags: number): bigint {
+  return BigInt(pfn * PAGE_BYTES + flags);
 }
 
 /** Bits 47:12 of an address. */
@@ -110,10 +122,4 @@ function forEachIndex(level: Level, from: bigint, to: bigint, visit: (index: num
   const pages = ENTRIES ** level;
   const last = Math.floor(pageNumber(to - 1n) / pages);
   for (let index = Math.floor(pageNumber(from) / pages); index <= last; index++) visit(index);
-}
-
-function setEntry(slots: Uint32Array, slot: number, pfn: number, flags: number): void {
-  const address = pfn * PAGE_BYTES;
-  slots[slot * (ENTRY_BYTES / 4)] = (address | flags) >>> 0;
-  slots[slot * (ENTRY_BYTES / 4) + 1] = Math.floor(address / 2 ** 32);
 }

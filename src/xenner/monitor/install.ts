@@ -41,33 +41,28 @@ export function holeEntries(frames: XenFrames): HoleEntries {
 /** Fills the hole's tables. */
 export function mapHole(memory: GuestMemory, frames: XenFrames): void {
   const put = (table: Gpa, index: number, value: bigint) => memory.writeU64(gpa(table + index * 8), value);
-  const putPages = (
-    tables: readonly Gpa[],
-    l2: Gpa,
-    first: Gpa,
-    count: number,
-    flags: (page: number) => bigint,
-  ) => {
+  const putTables = (l2: Gpa, tables: readonly Gpa[]) => {
     for (const [i, table] of tables.entries()) put(l2, i, entry(table, TABLE));
-    for (let page = 0; page < count; page++) {
-      put(tables[Math.floor(page / ENTRIES)]!, page % ENTRIES, entry(first + page * PAGE, flags(page)));
-    }
+  };
+  // Tables of one kind lie one behind the other.
+  const putPages = (table: Gpa, from: number, first: Gpa, to: number, flags: bigint) => {
+    const value = entry(first + from * PAGE, flags);
+    memory.fillEntries(gpa(table + from * 8), to - from, value, BigInt(PAGE));
   };
   const [m2pL2, gdtL2, monitorL2] = frames.xenL2;
   for (const [i, l2] of frames.xenL2.entries()) put(frames.xenL3, i, entry(l2, TABLE));
-  putPages(frames.m2pL1, m2pL2, frames.m2p, frames.m2pPages, () => PRESENT | ACCESSED_DIRTY | NX);
+  putTables(m2pL2, frames.m2pL1);
+  putPages(frames.m2pL1[0]!, 0, frames.m2p, frames.m2pPages, PRESENT | ACCESSED_DIRTY | NX);
   put(gdtL2, 0, entry(frames.gdtL1, TABLE));
   put(gdtL2, 1, entry(frames.ldtL1, TABLE)); // LDT_VA: pages come when a selector is first loaded
   const textPages = area.MONITOR_TEXT_MAX / PAGE;
-  putPages(frames.monitorL1, monitorL2, frames.monitor, frames.monitorPages, (page) =>
-    page < textPages ? PRESENT | ACCESSED_DIRTY | GLOBAL : TABLE | GLOBAL,
-  );
-  frames.directL2.forEach((l2, gib) => {
-    put(frames.directL3, gib, entry(l2, TABLE));
-    for (let i = 0; i < ENTRIES && gib * ENTRIES * ENTRIES + i * ENTRIES < frames.totalPages; i++) {
-      put(l2, i, entry((gib * ENTRIES + i) * ENTRIES * PAGE, TABLE | LARGE | GLOBAL | NX));
-    }
-  });
+  const [monitorL1] = frames.monitorL1;
+  putTables(monitorL2, frames.monitorL1);
+  putPages(monitorL1!, 0, frames.monitor, textPages, PRESENT | ACCESSED_DIRTY | GLOBAL);
+  putPages(monitorL1!, textPages, frames.monitor, frames.monitorPages, TABLE | GLOBAL);
+  putTables(frames.directL3, frames.directL2);
+  const largePages = frames.totalPages / ENTRIES;
+  memory.fillEntries(frames.directL2[0]!, largePages, TABLE | LARGE | GLOBAL | NX, BigInt(ENTRIES * PAGE));
 }
 
 /** An 8-byte code or data descriptor, flat. */

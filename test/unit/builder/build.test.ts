@@ -1,6 +1,6 @@
 /** A built guest, looked at as the guest would: through its own page tables and start_info. */
 import { describe, expect, it } from 'vitest';
-import { gpa } from '../../../src/kvm/guest-memory.js';
+import { GuestMemory, gpa } from '../../../src/kvm/guest-memory.js';
 import { start_info } from '../../../src/xenner/abi/xen.js';
 import { type BuildOptions, buildGuest, type StartOfDay } from '../../../src/xenner/builder/build.js';
 import { parseElf } from '../../../src/xenner/builder/elf.js';
@@ -15,14 +15,9 @@ import { errorOf, LINUX_BASE, LINUX_NOTES, makeElf, makeKernel, makeNotes } from
 
 const NR_PAGES = 64 * 256;
 
-/** As strict as the real memory: nothing outside, no view across a GiB. */
 class TestMemory {
-  readonly all = Buffer.alloc(NR_PAGES * 4096);
-  readonly size = this.all.length;
-  bytes(address: number, length: number): Uint8Array {
-    if (address < 0 || address + length > this.size) throw new RangeError(`${length} bytes at ${address}`);
-    return this.all.subarray(address, address + length);
-  }
+  readonly guest = GuestMemory.create(NR_PAGES * 4096);
+  readonly all = Buffer.from(this.guest.native.view(0, this.guest.size));
 }
 
 function open(file: Buffer): KernelImage {
@@ -34,7 +29,7 @@ function open(file: Buffer): KernelImage {
 
 function build(file: Buffer, changes: Partial<BuildOptions> = {}): { memory: TestMemory; start: StartOfDay } {
   const memory = new TestMemory();
-  const start = buildGuest(memory, open(file), {
+  const start = buildGuest(memory.guest, open(file), {
     nrPages: NR_PAGES,
     cmdline: 'console=hvc0',
     sharedInfo: gpa(NR_PAGES * 4096),
