@@ -137,12 +137,16 @@ export class StorageFile implements ByteStore {
 
   async write(offset: number, from: readonly Uint8Array[]): Promise<void> {
     this.#open();
+    if (this.#syncFailure !== undefined) throw this.#syncFailure;
     const end = offset + totalBytes(from);
     await this.io.write(offset, from);
     if (end > this.size) this.size = end;
   }
 
-  /** Once it has failed, the kernel may have dropped what it could not write, and say that all is well the next time. */
+  /**
+   * Once it has failed, the kernel may have dropped what it could not write, and say that all is well the next time. Then nothing
+   * is written any more: Linux's blkfront takes a flush that failed for one that is not to be had, and tells nobody.
+   */
   async sync(): Promise<void> {
     const fd = this.#open();
     if (this.#syncFailure !== undefined) throw this.#syncFailure;
