@@ -1,6 +1,7 @@
 /*
- * Init of a disk: appends numbered records of 4 KiB to a file, each one brought to the disk before it is told on the console, while
- * other files are written and removed; goes on with the number behind the last record that is there.
+ * Init of a disk: appends numbered records of 4 KiB to a file, each one brought to the disk before it is told
+ * on the console, while other files are written and removed; goes on with the number behind the last record
+ * that is there.
  */
 #include <fcntl.h>
 #include <stdint.h>
