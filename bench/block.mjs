@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Guest, PEERS, XENNER } from './lib/guest.mjs';
-import { loadDrivers, runIo } from './lib/io-work.mjs';
+import { loadDrivers, runInGuest, runIo } from './lib/io-work.mjs';
 import { printThroughput } from './lib/report.mjs';
 
 const DISK_MIB = 1024;
@@ -33,6 +33,12 @@ function makeDisk(directory, format, owner) {
   return { path, format };
 }
 
+/** @param {Guest} guest */
+async function prepare(guest) {
+  await loadDrivers(guest);
+  await runInGuest(guest, 'until [ -b /dev/xvda -o -b /dev/vda ]; do sleep 0.1; done; ln -s /dev/*vda /dev/disk');
+}
+
 /**
  * @param {import('./lib/guest.mjs').Image} image with io-work and drivers in it
  * @param {number} pairs
@@ -48,13 +54,13 @@ export async function benchBlock(image, pairs, wanted) {
       (machine) => new Guest(machine.command({ ...image, disk: makeDisk(directory, format, machine.name) })),
     );
     try {
-      for (const guest of guests) await loadDrivers(guest);
+      for (const guest of guests) await prepare(guest);
       for (const { name, args } of works) {
         /** @type {number[][]} */
         const rates = [[], []];
         for (let round = 0; round < pairs; round++) {
           for (const [index, guest] of guests.entries())
-            rates[index]?.push(await runIo(guest, `disk /dev/[xv][vd][da]* ${args}`));
+            rates[index]?.push(await runIo(guest, `disk /dev/disk ${args}`));
         }
         const peer = { name: machines[1]?.name ?? '', values: rates[1] ?? [] };
         printThroughput(`blk-${format}-${name}`, rates[0] ?? [], peer, '1.0');

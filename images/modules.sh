@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "$0")/../scripts/lib/common.sh"
 . "$(dirname "$0")/../scripts/lib/private-apt.sh"
 
-DRIVERS=(virtio virtio_ring virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_mmio virtio_blk failover net_failover
+DRIVERS=(virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_mmio virtio_blk failover net_failover
   virtio_net xen-blkfront xen-netfront)
 DRIVERS=("${DRIVERS[@]/%/.ko*}")
 
