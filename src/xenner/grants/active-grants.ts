@@ -21,7 +21,7 @@ class Counts implements ActiveGrant, Record<Pin, number> {
   deviceWrite = 0;
   deviceRead = 0;
 
-  constructor(readonly mfn: number) {}
+  constructor(public mfn: number) {}
 
   get written(): boolean {
     return this.hostWrite + this.deviceWrite !== 0;
@@ -44,31 +44,30 @@ export interface ActiveGrantsOptions {
 
 export class ActiveGrants {
   readonly #options: ActiveGrantsOptions;
-  readonly #active = new Map<number, Counts>();
+  /** Also those that were used, which most likely will be again: at most one for each entry that there is. */
+  readonly #counts = new Map<number, Counts>();
 
   constructor(options: ActiveGrantsOptions) {
     this.#options = options;
   }
 
   isActive(ref: number): boolean {
-    return this.#active.has(ref);
+    return this.#activeAt(ref) !== undefined;
   }
 
   /** References in use, each with its frame. */
   get frames(): Array<[ref: number, mfn: number]> {
-    return Array.from(this.#active, ([ref, { mfn }]) => [ref, mfn]);
+    return [...this.#counts].filter(([, { used }]) => used).map(([ref, { mfn }]) => [ref, mfn]);
   }
 
   /** One more pin of a use that began before the domain was saved; its entry says so already. */
   restore(ref: number, mfn: number, pin: Pin): void {
-    const counts = this.#active.get(ref) ?? new Counts(mfn);
-    counts[pin]++;
-    this.#active.set(ref, counts);
+    this.#begin(ref, mfn)[pin]++;
   }
 
   /** The frame of a reference in use. */
   mfnOf(ref: number): number {
-    return this.#active.get(ref)!.mfn;
+    return this.#counts.get(ref)!.mfn;
   }
 
   /**
@@ -76,13 +75,13 @@ export class ActiveGrants {
    * of `pins`, which all read or all write.
    * @returns the grant, or GNTST_*
    */
-  acquire(ref: number, pins: readonly Pin[], use: Omit<GrantUse, 'domid'>): ActiveGrant | number {
+  acquire(ref: number, pins: readonly Pin[], use: GrantUse): ActiveGrant | number {
     const { entries, domid, nrFrames } = this.#options;
     if (ref >= nrFrames() * ENTRIES_PER_FRAME) return GNTST_bad_gntref;
-    const active = this.#active.get(ref);
+    const active = this.#activeAt(ref);
     if (active !== undefined && pins.some((pin) => active[pin] >= MAX_PINS)) return GNTST_general_error;
     if (active === undefined || (use.write && !active.written)) {
-      const status = entries.acquire(ref, { ...use, domid }, active !== undefined);
+      const status = entries.acquire(ref, domid, use, active !== undefined);
       if (status !== 0) return status;
     }
     const mfn = active?.mfn ?? entries.frame(ref);
@@ -91,20 +90,33 @@ export class ActiveGrants {
       this.#reduceStatus(ref, active, use.write);
       return status;
     }
-    const counts = active ?? new Counts(mfn);
+    const counts = active ?? this.#begin(ref, mfn);
     for (const pin of pins) counts[pin]++;
-    this.#active.set(ref, counts);
     return counts;
   }
 
   /** Undoes one pin of an acquire(). */
   release(ref: number, pin: Pin): void {
-    const active = this.#active.get(ref);
+    const active = this.#activeAt(ref);
     if (active === undefined || active[pin] === 0)
       throw new RangeError(`grant ${ref} has no ${pin} to release`);
     active[pin]--;
-    if (!active.used) this.#active.delete(ref);
     this.#reduceStatus(ref, active, pin === 'hostWrite' || pin === 'deviceWrite');
+  }
+
+  #activeAt(ref: number): Counts | undefined {
+    const counts = this.#counts.get(ref);
+    return counts?.used ? counts : undefined;
+  }
+
+  #begin(ref: number, mfn: number): Counts {
+    let counts = this.#counts.get(ref);
+    if (counts === undefined) {
+      counts = new Counts(mfn);
+      this.#counts.set(ref, counts);
+    }
+    counts.mfn = mfn;
+    return counts;
   }
 
   /** reduce_status_for_pin: the entry's flags say no more than the counts. */

@@ -27,9 +27,8 @@ export interface GrantFrames {
   readonly count: number;
 }
 
-/** How an entry is to be used, and by whom. */
+/** How an entry is to be used. */
 export interface GrantUse {
-  readonly domid: number;
   readonly write: boolean;
   /** To map it, not to copy: never a part of a page. */
   readonly map: boolean;
@@ -45,15 +44,16 @@ export class GrantEntries {
   /**
    * _set_status_v1: sets GTF_reading, and GTF_writing to write, if the entry permits the use. What an entry in use grants,
    * and to whom, was decided when it was taken into use.
+   * @param domid who is to use it
    * @returns GNTST_*
    */
-  acquire(ref: number, use: GrantUse, inUse: boolean): number {
+  acquire(ref: number, domid: number, use: GrantUse, inUse: boolean): number {
     const at = this.#at(ref);
     const mask = use.map ? GTF_type_mask | GTF_sub_page : GTF_type_mask;
     let word = this.memory.atomicLoad32(at);
     for (let retries = 0; retries <= MAX_RETRIES; retries++) {
       const flags = word & 0xffff;
-      if (!inUse && ((flags & mask) !== GTF_permit_access || word >>> 16 !== use.domid)) break;
+      if (!inUse && ((flags & mask) !== GTF_permit_access || word >>> 16 !== domid)) break;
       if (use.write && (flags & GTF_readonly) !== 0) break;
       const wanted = word | GTF_reading | (use.write ? GTF_writing : 0);
       const found = this.memory.compareExchange32(at, word, wanted);

@@ -16,7 +16,7 @@ import {
   PGT_type_mask,
   PGT_writable_page,
 } from '../monitor/vcpu-area.js';
-import { ActiveGrants } from './active-grants.js';
+import { ActiveGrants, type Pin } from './active-grants.js';
 import { GrantEntries, type GrantFrames } from './grant-entries.js';
 
 export interface HostGrantsOptions {
@@ -32,6 +32,25 @@ export interface HostGrant {
   readonly mfn: number;
   /** Idempotent. The frame is not to be touched afterwards. */
   release(): void;
+}
+
+const TO_READ = { pins: ['hostRead'], use: { write: false, map: true } } as const;
+const TO_WRITE = { pins: ['hostWrite'], use: { write: true, map: true } } as const;
+
+class Held implements HostGrant {
+  #held = true;
+
+  constructor(
+    private readonly active: ActiveGrants,
+    private readonly gref: number,
+    private readonly pin: Pin,
+    readonly mfn: number,
+  ) {}
+
+  release(): void {
+    if (this.#held) this.active.release(this.gref, this.pin);
+    this.#held = false;
+  }
 }
 
 export class HostGrants {
@@ -54,15 +73,9 @@ export class HostGrants {
    * @returns the frame until release(), or GNTST_*
    */
   access(gref: number, { write }: { readonly write: boolean }): HostGrant | number {
-    const pin = write ? 'hostWrite' : 'hostRead';
-    const grant = this.#active.acquire(gref, [pin], { write, map: true });
-    if (typeof grant === 'number') return grant;
-    let held = true;
-    const release = () => {
-      if (held) this.#active.release(gref, pin);
-      held = false;
-    };
-    return { mfn: grant.mfn, release };
+    const { pins, use } = write ? TO_WRITE : TO_READ;
+    const grant = this.#active.acquire(gref, pins, use);
+    return typeof grant === 'number' ? grant : new Held(this.#active, gref, pins[0], grant.mfn);
   }
 
   #checkFrame(mfn: number, write: boolean): number {
