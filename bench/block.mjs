@@ -3,8 +3,8 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Guest, PEERS, XENNER } from './lib/guest.mjs';
-import { loadDrivers, runInGuest, runIo } from './lib/io-work.mjs';
+import { Guest, XENNER } from './lib/guest.mjs';
+import { alternate, loadDrivers, PEER, runInGuest, runIo } from './lib/io-work.mjs';
 import { printThroughput } from './lib/report.mjs';
 
 const DISK_MIB = 1024;
@@ -36,7 +36,10 @@ function makeDisk(directory, format, owner) {
 /** @param {Guest} guest */
 async function prepare(guest) {
   await loadDrivers(guest);
-  await runInGuest(guest, 'until [ -b /dev/xvda -o -b /dev/vda ]; do sleep 0.1; done; ln -s /dev/*vda /dev/disk');
+  await runInGuest(
+    guest,
+    'until [ -b /dev/xvda -o -b /dev/vda ]; do sleep 0.1; done; ln -s /dev/*vda /dev/disk',
+  );
 }
 
 /**
@@ -45,25 +48,20 @@ async function prepare(guest) {
  * @param {(name: string) => boolean} wanted
  */
 export async function benchBlock(image, pairs, wanted) {
-  const machines = [XENNER, PEERS.find(({ name }) => name === 'qemu-pc') ?? XENNER];
   for (const format of FORMATS) {
     const works = WORKS.filter(({ name }) => wanted(`blk-${format}-${name}`));
     if (works.length === 0) continue;
     const directory = mkdtempSync(join(tmpdir(), 'xenner-bench-'));
-    const guests = machines.map(
+    const guests = [XENNER, PEER].map(
       (machine) => new Guest(machine.command({ ...image, disk: makeDisk(directory, format, machine.name) })),
     );
     try {
       for (const guest of guests) await prepare(guest);
       for (const { name, args } of works) {
-        /** @type {number[][]} */
-        const rates = [[], []];
-        for (let round = 0; round < pairs; round++) {
-          for (const [index, guest] of guests.entries())
-            rates[index]?.push(await runIo(guest, `disk /dev/disk ${args}`));
-        }
-        const peer = { name: machines[1]?.name ?? '', values: rates[1] ?? [] };
-        printThroughput(`blk-${format}-${name}`, rates[0] ?? [], peer, '1.0');
+        const [ours, theirs] = await alternate(guests, pairs, (guest) =>
+          runIo(guest, `disk /dev/disk ${args}`),
+        );
+        printThroughput(`blk-${format}-${name}`, ours, { name: PEER.name, values: theirs }, '1.0');
       }
     } finally {
       for (const guest of guests) await guest.kill();

@@ -6,8 +6,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Guest, PEERS, XENNER } from './lib/guest.mjs';
-import { loadDrivers, runInGuest, runIo } from './lib/io-work.mjs';
+import { Guest, XENNER } from './lib/guest.mjs';
+import { alternate, loadDrivers, PEER, runInGuest, runIo } from './lib/io-work.mjs';
 import { printThroughput } from './lib/report.mjs';
 
 /** What udhcpc calls; busybox's own is not in the guest. */
@@ -42,7 +42,11 @@ async function serve(sends) {
 
 /** @param {string} socket */
 async function startPasst(socket) {
-  const child = spawn('passt', ['--foreground', '--stderr', '--socket', socket], { stdio: 'ignore' });
+  // As nobody, which root's becomes otherwise, it could not make its socket here.
+  const runAs = process.getuid?.() === 0 ? ['--runas', '0'] : [];
+  const child = spawn('passt', ['--foreground', '--stderr', ...runAs, '--socket', socket], {
+    stdio: 'ignore',
+  });
   const failed = once(child, 'exit').then(() => {
     throw new Error('passt has ended');
   });
@@ -70,28 +74,25 @@ export async function benchNet(image, pairs, wanted) {
     DIRECTIONS.map((direction) => ({ name: `net-${direction}-${mtu}`, mtu, direction })),
   ).filter(({ name }) => wanted(name));
   if (works.length === 0) return;
-  const machines = [XENNER, PEERS.find(({ name }) => name === 'qemu-pc') ?? XENNER];
   const directory = mkdtempSync(join(tmpdir(), 'xenner-bench-'));
   const passt = join(directory, 'passt');
   const child = await startPasst(passt);
-  const guests = machines.map((machine) => new Guest(machine.command({ ...image, network: true, passt })));
+  const guests = [XENNER, PEER].map(
+    (machine) => new Guest(machine.command({ ...image, network: true, passt })),
+  );
   const servers = { send: await serve(false), receive: await serve(true) };
   try {
+    /** @type {string[]} */
     const routers = [];
     for (const guest of guests) routers.push(await configure(guest));
     for (const { name, mtu, direction } of works) {
       const server = direction === 'send' ? servers.send : servers.receive;
       const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-      /** @type {number[][]} */
-      const rates = [[], []];
-      for (let round = 0; round < pairs; round++) {
-        for (const [index, guest] of guests.entries()) {
-          await runInGuest(guest, `ip link set eth0 mtu ${mtu}`);
-          rates[index]?.push(await runIo(guest, `net ${routers[index]} ${port} ${direction}`));
-        }
-      }
-      const peer = { name: machines[1]?.name ?? '', values: rates[1] ?? [] };
-      printThroughput(name, rates[0] ?? [], peer, '1.0');
+      for (const guest of guests) await runInGuest(guest, `ip link set eth0 mtu ${mtu}`);
+      const [ours, theirs] = await alternate(guests, pairs, (guest, index) =>
+        runIo(guest, `net ${routers[index]} ${port} ${direction}`),
+      );
+      printThroughput(name, ours, { name: PEER.name, values: theirs }, '1.0');
     }
   } finally {
     for (const server of Object.values(servers)) server.close();

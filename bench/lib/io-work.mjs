@@ -1,7 +1,13 @@
 // bench/io-work.c in a guest that has the drivers of images/modules.sh in /lib/drivers.
 
+import { PEERS } from './guest.mjs';
+
 /** @typedef {import('./guest.mjs').Guest} Guest */
 
+/** With PCI, as virtio's devices mostly are. */
+export const PEER = /** @type {import('./guest.mjs').Machine} */ (
+  PEERS.find(({ name }) => name === 'qemu-pc')
+);
 const PROMPT = /xenner:\S+# /;
 const BOOT_TIMEOUT_MS = 60_000;
 const WORK_MS = 2000;
@@ -37,4 +43,23 @@ export async function runIo(guest, work) {
   const [, bytes, nanoseconds] = /^(\d+) (\d+)$/m.exec(output) ?? [];
   if (bytes === undefined || nanoseconds === undefined) throw new Error(`io-work ${work}: ${output}`);
   return (Number(bytes) * 1e9) / Number(nanoseconds);
+}
+
+/**
+ * Our guest and the peer's in turn; a first time that does not count fills caches and has code compiled.
+ * @param {Guest[]} guests
+ * @param {number} pairs
+ * @param {(guest: Guest, index: number) => Promise<number>} work
+ * @returns {Promise<[number[], number[]]>}
+ */
+export async function alternate(guests, pairs, work) {
+  /** @type {[number[], number[]]} */
+  const rates = [[], []];
+  for (let round = -1; round < pairs; round++) {
+    for (const [index, guest] of guests.entries()) {
+      const rate = await work(guest, index);
+      if (round >= 0) rates[index]?.push(rate);
+    }
+  }
+  return rates;
 }
