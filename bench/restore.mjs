@@ -27,7 +27,7 @@ async function save(kernel, memoryMiB, file) {
 
 /** @param {string} file */
 async function restore(file) {
-  const guest = new Guest([...xenner, 'restore', file]);
+  const guest = new Guest([...xenner, 'restore', '--foreground', file]);
   try {
     await guest.console.expect(TICK);
     return performance.now() - guest.startedMs;

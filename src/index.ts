@@ -13,7 +13,14 @@ export { openPasstPort, type PasstOptions } from './xenner/backend/net/passt-por
 export { openMacvtapPort, openTapPort, type TapOptions } from './xenner/backend/net/tap-port.js';
 export type { DomainConfig } from './xenner/domain/config.js';
 export { type CrashReport, formatCrash } from './xenner/domain/crash.js';
-export { createDomain, Domain, type DomainEnd } from './xenner/domain/domain.js';
+export {
+  createDomain,
+  Domain,
+  type DomainEnd,
+  type DomainWatch,
+  type Remains,
+} from './xenner/domain/domain.js';
 export type { DomainStats } from './xenner/domain/exit-counts.js';
 export type { EndReason } from './xenner/domain/messages.js';
+export { savedUserData } from './xenner/save/inspect.js';
 export { type RestoreOptions, restoreDomain } from './xenner/save/restore.js';

@@ -37,6 +37,12 @@ export const MAX_KERNEL_CACHE_BYTES = 1024 * MIB;
 /** What has been typed and the guest has not taken: ConsoleBackend takes no more than a part of this and one write. */
 export const MAX_CONSOLE_INPUT_BYTES = 256 * 1024;
 
+/* Cores of guests */
+/** Page tables that are looked at for what is mapped where: 16 GiB are 8,192 of them, and Linux maps all once or twice. */
+export const MAX_CORE_TABLES = 65_536;
+/** e_phnum has 16 bits, and PN_XNUM is none of its values. */
+export const MAX_CORE_SEGMENTS = 60_000;
+
 /* Hypercalls */
 /** Requests in one mmu_update or mmuext_op; Linux sends at most a few hundred. */
 export const MAX_MMU_REQUESTS = 65_536;

@@ -16,6 +16,7 @@ export const DOMAIN_COMMANDS = {
   uptime: async () => (await import('./domain-info.js')).uptimeCommand(),
   rename: async () => (await import('./guest-control.js')).renameCommand(),
   save: async () => (await import('./save.js')).saveCommand(),
+  'dump-core': async () => (await import('./save.js')).dumpCoreCommand(),
   'mem-set': async () => (await import('./guest-control.js')).memSetCommand(),
   'vcpu-set': async () => (await import('./guest-control.js')).vcpuSetCommand(),
   sysrq: async () => (await import('./guest-control.js')).sysrqCommand(),
@@ -25,5 +26,7 @@ export const DOMAIN_COMMANDS = {
   'network-list': async () => (await import('./network.js')).networkListCommand(),
   'network-attach': async () => (await import('./network.js')).networkAttachCommand(),
   'network-detach': async () => (await import('./network.js')).networkDetachCommand(),
+  'vcpu-list': async () => (await import('./vcpu-list.js')).vcpuListCommand(),
+  top: async () => (await import('./top.js')).topCommand(),
   'xenstore-ls': async () => (await import('./xenstore-ls.js')).xenstoreLsCommand(),
 } satisfies Subcommands;

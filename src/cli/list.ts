@@ -46,7 +46,7 @@ function columns(domain: FoundDomain) {
 }
 
 /** xl's six places: running, blocked, paused, shut down, crashed, dying. */
-function letters({ state, pid }: FoundDomain): string {
+export function letters({ state, pid }: FoundDomain): string {
   if (state === 'paused') return '--p---';
   if (state === 'shutdown') return '---s--';
   if (state === 'crashed') return '----c-';

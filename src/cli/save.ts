@@ -1,4 +1,4 @@
-/** `xenner save DOMAIN FILE`. */
+/** `xenner save DOMAIN FILE` and `xenner dump-core DOMAIN FILE`. */
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { ask } from '../mgmt/domain/client.js';
@@ -18,5 +18,15 @@ export function saveCommand(): Command {
         pause: options.paused === true,
       };
       await ask(await findDomain(which), 'save', given);
+    });
+}
+
+export function dumpCoreCommand(): Command {
+  return new Command('dump-core')
+    .description("write a domain's memory and registers to an ELF core, for gdb; the domain runs on")
+    .argument('<domain>', 'name or ID; also of one that is preserved')
+    .argument('<file>', 'to be written')
+    .action(async (which: string, file: string) => {
+      await ask(await findDomain(which), 'dump-core', { path: resolve(file) });
     });
 }

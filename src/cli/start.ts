@@ -5,7 +5,9 @@ import { compiledFile } from '../base/paths.js';
 import { runProgram } from '../base/program.js';
 import { startThreadEarly } from '../xenner/domain/vcpu-thread.js';
 
-const runsGuest = ['run', 'restore'].includes(process.argv[2] ?? '');
+const [, , command, ...options] = process.argv;
+const runsGuest =
+  command === 'run' || (command === 'restore' && options.some((each) => /^(-F|--foreground)$/.test(each)));
 if (runsGuest) startThreadEarly();
 const program = runsGuest ? 'cli/guest-program.js' : 'cli/program.js';
 runProgram(compiledFile(program), createRequire(import.meta.url));

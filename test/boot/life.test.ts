@@ -179,13 +179,53 @@ describe.skipIf(missing !== undefined)(title, () => {
     });
     await output('save', 'asked', file);
     await nobody();
-    const restored = new Cli(['restore', file, '--disk', spec]);
+    const restored = new Cli(['restore', '-F', file, '--disk', spec]);
     expect((await restored.script.run('nproc')).output).toBe('1\n');
     expect((await xenner('create', config('asked', `disk = ["${spec}"]\n`))).stderr).toMatch(
       /asked\.img is in use by/,
     );
     restored.child.kill();
     await restored.end();
+  });
+
+  it('tells what it uses', async () => {
+    const nic = 'vif = ["mac=00:16:3e:00:00:07"]\n';
+    await output(
+      'create',
+      host.config('busy', `vcpus = 2\n${nic}disk = ["${disk('busy.img')},raw,xvda,w"]\n`),
+    );
+    await onConsole('busy', async ({ script }) => {
+      await output('vcpu-set', 'busy', '1');
+      await until(
+        async () => (await script.run('nproc')).output,
+        (count) => count === '1\n',
+      );
+      script.send('while :; do :; done\n');
+      await until(
+        () => output('vcpu-list', 'busy'),
+        (list) => /^busy +\d+ +0 +- +r-- +[1-9]\d*\.\d all \/ all$/m.test(list),
+      );
+    });
+    expect(await output('vcpu-list')).toMatch(
+      /^Name +ID {2}VCPU {3}CPU State +Time\(s\) Affinity \(Hard \/ Soft\)\nbusy .*\nbusy +\d+ +1 +- +--p /,
+    );
+    const [head, first, , second, end] = (await output('top', '-b', '-i', '2', '-d', '1')).split('\n');
+    const names = head!.trim().split(/ +/);
+    expect(names).toHaveLength(19);
+    const value = (line: string, name: string) => line.trim().split(/ +/)[names.indexOf(name)];
+    for (const line of [first!, second!]) {
+      expect(['NAME', 'MEM(k)', 'VCPUS', 'NETS', 'VBDS'].map((name) => value(line, name))).toEqual([
+        'busy',
+        '131072',
+        '2',
+        '1',
+        '1',
+      ]);
+      expect(Number(value(line, 'CPU(sec)'))).toBeGreaterThan(0);
+    }
+    // It has a CPU, or what others leave of one.
+    expect(Number(value(second!, 'CPU(%)'))).toBeGreaterThan(0);
+    expect(end).toBe('');
   });
 
   it('is not moved by clients that send anything', async () => {

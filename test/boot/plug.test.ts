@@ -110,6 +110,11 @@ it('devices come and go while others are busy', { timeout: TIMEOUT_MS }, async (
     await output('network-attach', 'deb');
     await run(cli, '/usr/lib/systemd/systemd-networkd-wait-online --timeout=120 -i enX0');
     await run(cli, `curl -sf --max-time 60 -o /dev/null http://$r:${tcp}/`);
+    const [head, line] = (await output('top', '-b', '-i', '1'))
+      .split('\n')
+      .map((row) => row.trim().split(/ +/));
+    for (const column of ['NETTX(k)', 'NETRX(k)', 'VBD_RD', 'VBD_WR', 'VBD_RSECT', 'VBD_WSECT'])
+      expect(Number(line![head!.indexOf(column)]), column).toBeGreaterThan(0);
     expect(await run(cli, 'dmesg --level=emerg,alert,crit')).toBe('');
   };
   await onConsole('deb', atLogin, { prompt: /login: /, timeoutMs: LOGIN_TIMEOUT_MS });

@@ -125,13 +125,13 @@ describe.skipIf('missing' in image)('xenner run --save-on-exit, xenner restore',
     expect(first.stderr).toBe('');
     expect(statSync(file).mode & 0o777).toBe(0o600);
     for (let round = 0; round < 2; round++) {
-      const next = new Cli(['restore', file, '--save-on-exit', file]);
+      const next = new Cli(['restore', '-F', file, '--save-on-exit', file]);
       next.script.send('cat /tmp/mark; echo ro"und"\n');
       await next.script.expect(/kept\r?\nround/, BOOT_TIMEOUT_MS);
       next.child.kill(signal);
       expect(await next.end()).toEqual({ status: 0, signal: null });
     }
-    const last = new Cli(['restore', '--verify', file]);
+    const last = new Cli(['restore', '-F', '--verify', file]);
     last.script.send('poweroff\n');
     expect(await last.end(BOOT_TIMEOUT_MS)).toEqual({ status: 0, signal: null });
   });

@@ -1,15 +1,15 @@
 /** Disks of a definition, opened. */
 import { XennerError } from '../../base/errors.js';
 import { blockDevice } from '../../xenner/backend/block/block-device.js';
-import type { BlockImage } from '../../xenner/backend/block/block-image.js';
 import type { Device } from '../../xenner/backend/device.js';
+import { CountedImage } from '../storage/counted-image.js';
 import { openImage } from '../storage/open-image.js';
 import type { DiskDefinition } from './definition.js';
 
 export interface OpenDisk {
   readonly definition: DiskDefinition;
   readonly device: Device;
-  readonly image: BlockImage;
+  readonly image: CountedImage;
 }
 
 /** @throws XennerError (rejection): what openImage() throws, with the name of the disk; EDISK_FORMAT */
@@ -18,7 +18,7 @@ export async function openDisk(definition: DiskDefinition): Promise<OpenDisk> {
   if (format === 'empty' || format === 'xva') {
     throw new XennerError('EDISK_FORMAT', `${vdev}: a disk of the format ${format} cannot be opened`);
   }
-  const image = await openImage(path, { format, readOnly: readOnly || cdrom });
+  const image = new CountedImage(await openImage(path, { format, readOnly: readOnly || cdrom }));
   try {
     const device = blockDevice({ image, name: vdev, readOnly, cdrom, params: path });
     return { definition, device, image };

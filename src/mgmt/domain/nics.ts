@@ -1,13 +1,17 @@
 /** Network devices of a definition, plugged in on the host: a bridge by a tap, or passt where there is no bridge to be had. */
+import type { BackendHost } from '../../xenner/backend/backend-host.js';
 import type { Device } from '../../xenner/backend/device.js';
 import { NetDriver } from '../../xenner/backend/net/net-driver.js';
 import type { NetPort } from '../../xenner/backend/net/net-port.js';
+import type { VifCounters } from '../../xenner/backend/net/vif.js';
 import type { NicDefinition } from './definition.js';
 
 export interface OpenNic {
   readonly definition: NicDefinition;
   readonly device: Device;
   readonly port: NetPort;
+  /** Of this start of the guest. */
+  counters(): VifCounters | undefined;
 }
 
 /**
@@ -20,10 +24,16 @@ export async function openNic(nic: NicDefinition, index: number, domid: number):
   const devid = nic.devid ?? index;
   const port = await openPort(nic, `vif${domid}.${devid}`);
   const options = { mac: mac!, handle: devid, mtu, rate, bridge, vifname };
+  let driver: NetDriver | undefined;
+  const start = (host: BackendHost) => {
+    driver = new NetDriver(host, port, options);
+    return driver;
+  };
   return {
     definition: nic,
     port,
-    device: { type: 'vif', devid, driver: (host) => new NetDriver(host, port, options) },
+    device: { type: 'vif', devid, driver: start },
+    counters: () => driver?.counters,
   };
 }
 

@@ -14,7 +14,7 @@ export const ELF_MAGIC = 0x464c457f;
 const EI_CLASS = { 1: 32, 2: 64 } as const;
 const ELFDATA2LSB = 1;
 const EM_386 = 3;
-const EM_X86_64 = 62;
+export const EM_X86_64 = 62;
 const ET_EXEC = 2;
 const ET_DYN = 3;
 export const PT_LOAD = 1;
@@ -76,7 +76,7 @@ function layouts(prefix: string, word: Word, sizes: { ehdr: number; phdr: number
 }
 
 const ELF32 = layouts('Elf32', u32, { ehdr: 52, phdr: 32, shdr: 40 });
-const ELF64 = layouts('Elf64', u64, { ehdr: 64, phdr: 56, shdr: 64 });
+export const ELF64 = layouts('Elf64', u64, { ehdr: 64, phdr: 56, shdr: 64 });
 
 /** Bytes of the file that a segment or section covers. */
 export interface FileRange {

@@ -1,7 +1,7 @@
 /** A domain's back ends, on the main thread, during one start of the guest. */
 
 import { MAX_CONSOLE_INPUT_BYTES } from '../../base/limits.js';
-import { createNotifier, GuestMemory, kick, type Notifier, openLine } from '../../kvm/index.js';
+import { clockSample, createNotifier, GuestMemory, kick, type Notifier, openLine } from '../../kvm/index.js';
 import type { BackendChannel, BackendHost } from '../backend/backend-host.js';
 import { ConsoleBackend, type ConsoleSink } from '../backend/console.js';
 import type { Device } from '../backend/device.js';
@@ -21,6 +21,7 @@ import type { CompleteConfig } from './config.js';
 import { Devices } from './devices.js';
 import type { ReadyMessage } from './messages.js';
 import type { Order } from './orders.js';
+import { type VcpuUsage, vcpuUsage } from './vcpu-usage.js';
 import { WrittenFrames } from './written-frames.js';
 
 /** What the back ends need of their domain. */
@@ -46,6 +47,8 @@ export class Backends implements BackendHost {
   readonly #written: WrittenFrames;
   readonly #line: EventLine | undefined;
   readonly #channels = new Set<Notifier>();
+  /** CLOCK_MONOTONIC when its system time was 0, within milliseconds. */
+  readonly #startNs: number;
 
   /**
    * @param saved what freeze() gave
@@ -59,6 +62,7 @@ export class Backends implements BackendHost {
     const { domid, line, memoryId, nrPages, pageInfo, grantFrames } = ready;
     const { storeRing, storePort, consoleRing, consolePort } = ready;
     this.domid = domid;
+    this.#startNs = Number(clockSample().monotonicNs) - ready.systemNs;
     this.toolstack = domain.xenstore.client();
     this.memory = GuestMemory.attach(memoryId);
     const { memory } = this;
@@ -78,6 +82,11 @@ export class Backends implements BackendHost {
       this.#addDevices(true);
       this.console.input(Buffer.from(saved.get('consoleInput').bytes(MAX_CONSOLE_INPUT_BYTES)));
     }
+  }
+
+  /** Of each vCPU. */
+  vcpuUsage(): readonly VcpuUsage[] {
+    return vcpuUsage(this.memory, this.ready.monitor, this.domain.config.vcpus, this.#startNs);
   }
 
   /** The guest may have notified before this thread was ready. */

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { XennerError } from '../../base/errors.js';
 import type { Device } from '../backend/device.js';
 import type { GdbServer } from '../gdb/server.js';
+import type { Json } from '../save/saved.js';
 import { Xenstore } from '../xenstore/index.js';
 import { type CompleteConfig, completeConfig, type DomainConfig } from './config.js';
 import type { CrashReport } from './crash.js';
@@ -11,7 +12,10 @@ import { checkDistinct } from './devices.js';
 import { type DomainStats, ExitCounts } from './exit-counts.js';
 import { GuestControl } from './guest-control.js';
 import type { EndMessage, EndReason } from './messages.js';
-import { Run, type SavedStart } from './run.js';
+import { type Remains, Run, type SavedStart } from './run.js';
+import type { VcpuUsage } from './vcpu-usage.js';
+
+export type { Remains } from './run.js';
 
 /** libxl waits as long (LIBXL_DESTROY_TIMEOUT). */
 const DETACH_TIMEOUT_MS = 10_000;
@@ -23,6 +27,7 @@ export interface DomainOptions {
   readonly xenstore?: Xenstore;
   /** Throws where the guest must not start anew. */
   checkReboot?(): void;
+  readonly watch?: DomainWatch;
 }
 
 /** How a domain ended. */
@@ -30,6 +35,12 @@ export interface DomainEnd {
   readonly reason: EndReason;
   /** Present when the reason is `crash`. */
   readonly crash?: CrashReport;
+}
+
+/** Told of a domain what its events are too late for. */
+export interface DomainWatch {
+  /** The guest has ended by itself. What remains of it goes when this resolves, and then wait() does. It must not reject. */
+  ended?(end: DomainEnd, remains: Remains): Promise<void>;
 }
 
 interface DomainEvents {
@@ -140,6 +151,7 @@ export class Domain extends EventEmitter<DomainEvents> {
             // Nobody may be left waiting for a start that came with a reboot.
             this.#finish({ reason: 'destroyed' });
           },
+          over: (message, remains) => this.#over(message, remains),
           ended: (message) => this.#ended(run, message),
         },
       );
@@ -169,6 +181,13 @@ export class Domain extends EventEmitter<DomainEvents> {
   resumeConsole(): void {
     this.#outputPaused = false;
     this.#run?.backends?.console.resume();
+  }
+
+  /** How its vCPUs have spent their time since this start. @throws XennerError ENOTRUNNING */
+  vcpuUsage(): readonly VcpuUsage[] {
+    const usage = this.#running.backends?.vcpuUsage();
+    if (usage !== undefined) return usage;
+    throw new XennerError('ENOTRUNNING', 'the domain does not run');
   }
 
   /** Of the current start, or of the last one. */
@@ -202,21 +221,31 @@ export class Domain extends EventEmitter<DomainEvents> {
   /**
    * Saves the guest to a file, which appears under its name when it is complete and on the disk, and ends it with the reason
    * `saved`: it goes on where restoreDomain() is given that file. With `continue` it runs on as well, as after `xl save -c`.
+   * @param options.userData kept in the file: see savedUserData()
    * @throws XennerError (rejection): ESAVE when the file cannot be written, and then the guest runs on; ENOTRUNNING, EENDED
    */
-  async save(path: string, options: { continue?: boolean } = {}): Promise<void> {
+  async save(path: string, options: { continue?: boolean; userData?: Json } = {}): Promise<void> {
     if (this.#saving) throw new XennerError('EBUSY', 'the domain is being saved');
     const run = this.#running;
     this.#saving = true;
     try {
       const goOn = options.continue ?? false;
       const backends = await run.freeze();
-      await run.order({ kind: 'save', path: resolve(path), goOn, backends });
+      const userData = options.userData ?? null;
+      await run.order({ kind: 'save', path: resolve(path), goOn, backends, userData });
       if (!goOn) await this.wait();
     } finally {
       this.#saving = false;
       run.thaw();
     }
+  }
+
+  /**
+   * Writes an ELF core of the guest, which runs on: for GDB, and for what reads cores of Xen's.
+   * @throws XennerError (rejection) ESAVE, ENOTRUNNING, EENDED
+   */
+  async dumpCore(path: string): Promise<void> {
+    await this.#running.order({ kind: 'dump-core', path: resolve(path) });
   }
 
   get devices(): readonly Device[] {
@@ -255,6 +284,13 @@ export class Domain extends EventEmitter<DomainEvents> {
     throw new XennerError('ENOTRUNNING', 'the domain does not run');
   }
 
+  async #over(message: EndMessage, remains: Remains): Promise<void> {
+    const { reason } = message;
+    if (reason === 'destroyed' || reason === 'saved') return;
+    if (reason === 'reboot' && this.config.onReboot === 'restart') return;
+    await this.options.watch?.ended?.(endOf(message), remains);
+  }
+
   #ended(run: Run, message: EndMessage): void {
     this.#run = undefined;
     this.#gdb?.ended(message.reason);
@@ -262,7 +298,7 @@ export class Domain extends EventEmitter<DomainEvents> {
       this.#startAnew(run);
       return;
     }
-    this.#finish({ reason: message.reason, ...(message.crash && { crash: message.crash }) });
+    this.#finish(endOf(message));
   }
 
   #startAnew(last: Run): void {
@@ -297,12 +333,20 @@ export class Domain extends EventEmitter<DomainEvents> {
 
 const TAIL_BYTES = 4096;
 
+function endOf({ reason, crash }: EndMessage): DomainEnd {
+  return { reason, ...(crash && { crash }) };
+}
+
 /**
  * Makes a domain and starts it. The promise resolves when the guest is about to execute its first instruction.
  * @throws XennerError (rejection) with a `code` for what is wrong with the configuration, its files or the host
  */
-export async function createDomain(config: DomainConfig, devices: readonly Device[] = []): Promise<Domain> {
-  const domain = new Domain(completeConfig(config), { devices });
+export async function createDomain(
+  config: DomainConfig,
+  devices: readonly Device[] = [],
+  watch: DomainWatch = {},
+): Promise<Domain> {
+  const domain = new Domain(completeConfig(config), { devices, watch });
   await domain.listen();
   await domain.start();
   return domain;

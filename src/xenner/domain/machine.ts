@@ -13,6 +13,7 @@ import {
 import { SHUTDOWN_watchdog } from '../abi/sched.js';
 import { vcpu_info } from '../abi/xen.js';
 import { checkCmdline, checkMemoryMiB, checkVcpus } from '../builder/guest-options.js';
+import { writeCore } from '../core/write.js';
 import { EventChannels } from '../event-channels.js';
 import type { EventInbox } from '../event-inbox.js';
 import { Debugger } from '../gdb/debugger.js';
@@ -21,10 +22,8 @@ import { PageTypes } from '../mm/page-types.js';
 import { flushTlb } from '../mm/tlb.js';
 import { PAGE, type XenFrames } from '../monitor/frames.js';
 import { loadMonitorImage, type MonitorImage, monitorImageIn } from '../monitor/image.js';
-import { type HoleEntries, holeEntries } from '../monitor/install.js';
 import * as monitor from '../monitor/vcpu-area.js';
 import type { AbiProfile } from '../profile/abi-profile.js';
-import { xenVersionWord } from '../profile/profiles.js';
 import { restoreMachine, saveMachine } from '../save/machine.js';
 import { restoreMemory } from '../save/memory.js';
 import type { SavedMachine } from '../save/save-file.js';
@@ -32,6 +31,7 @@ import type { Json } from '../save/saved.js';
 import { writeSaveFile } from '../save/write.js';
 import { SystemClock } from './clock.js';
 import { type CompleteConfig, framesOf } from './config.js';
+import { writeDomainArea } from './domain-area.js';
 import { DomainLock } from './domain-lock.js';
 import type { Domain } from './domain-state.js';
 import type { ExitCounts } from './exit-counts.js';
@@ -151,7 +151,7 @@ export class Machine implements Domain {
     this.hostPorts = new HostPorts(this.events, this.#engineMachine);
     this.storePort = this.hostPorts.create(host.storeNotifier);
     this.consolePort = this.hostPorts.create(host.consoleNotifier);
-    this.#writeDomainArea(holeEntries(this.frames), config.fastPaths);
+    writeDomainArea(this);
     this.pages = new PageTypes(this);
     this.grants = new GrantTable(this);
     this.freeFrames = new FreeFrames(this, (count) => this.exits.setFreePages(count));
@@ -198,11 +198,26 @@ export class Machine implements Domain {
     if (!this.debugger?.keeps(end)) this.#end ??= end;
   }
 
-  save(path: string, backends: Json): void {
-    writeSaveFile(path, saveMachine(this, backends), {
+  save(path: string, backends: Json, userData: Json): void {
+    writeSaveFile(path, saveMachine(this, backends, userData), {
       memory: this.memory,
       stopped: () => this.#stopWanted,
     });
+  }
+
+  dumpCore(path: string): void {
+    writeCore(path, this, () => this.#stopWanted);
+  }
+
+  /** It has ended: no vCPU of it executes anything any more, and its memory stays as it is. */
+  halt(): void {
+    for (const { engine } of this.vcpus) {
+      try {
+        this.#engineMachine.pause(engine);
+      } catch {
+        // It was stopped already.
+      }
+    }
   }
 
   endSaved(): void {
@@ -370,25 +385,6 @@ export class Machine implements Domain {
       return timeArea === undefined ? [first] : [first, timeArea];
     });
     this.clock.publish(this.memory, this.area, timeInfos);
-  }
-
-  #writeDomainArea(hole: HoleEntries, fastPaths: boolean): void {
-    const { area, frames } = this;
-    const direct = (address: Gpa) => monitor.DIRECT_VA + BigInt(address);
-    const flags = fastPaths ? monitor.DOMAIN_FAST_PATHS : 0;
-    area.setLow('flags', this.choice.engine.lapic ? flags | monitor.DOMAIN_LAPIC : flags);
-    area.setLow('nr_pages', frames.nrPages);
-    area.setLow('total_pages', frames.totalPages);
-    area.set('page_info', direct(frames.pageInfo));
-    area.set('m2p', direct(frames.m2p));
-    area.set('xen_l4_entry', hole.xen);
-    area.set('direct_l4_entry', hole.direct);
-    area.setLow('nr_vcpus', this.vcpus.length);
-    area.setLow('domid', this.domid);
-    area.set('shared_info', direct(frames.sharedInfo));
-    area.setLow('xen_version', xenVersionWord(this.profile));
-    area.set('monitor', BigInt(frames.monitor));
-    area.set('ports', direct(frames.ports));
   }
 }
 

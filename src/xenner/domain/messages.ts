@@ -56,6 +56,10 @@ export interface ReadyMessage {
   /** See WrittenFrames. */
   readonly codeMarks: SharedArrayBuffer | undefined;
   readonly domid: number;
+  /** The guest's time now: 0, or what it was when it was saved. */
+  readonly systemNs: number;
+  /** Where the monitor's image is. */
+  readonly monitor: Gpa;
   readonly storeRing: Gpa;
   readonly storePort: number;
   readonly consoleRing: Gpa;

@@ -25,7 +25,11 @@ export type Order =
       readonly goOn: boolean;
       /** What Backends.freeze() gave. */
       readonly backends: Json;
-    };
+      /** Of whoever has it saved, and finds it again in the file. */
+      readonly userData: Json;
+    }
+  /** A core, of a domain that runs on. */
+  | { readonly kind: 'dump-core'; readonly path: string };
 
 /** What came of an order. */
 export interface Answer {
@@ -44,7 +48,9 @@ export interface OrdersDomain {
   arm(deadlineNs: number): void;
   codeWritten(address: Gpa, length: number): void;
   /** Of a domain at rest. @throws XennerError when the file could not be written; there is none then */
-  save(path: string, backends: Json): void;
+  save(path: string, backends: Json, userData: Json): void;
+  /** The same. */
+  dumpCore(path: string): void;
   endSaved(): void;
 }
 
@@ -113,9 +119,10 @@ export class Orders {
   }
 
   #obey({ id, order }: Given): void {
-    if (order.kind === 'save') {
+    if (order.kind === 'save' || order.kind === 'dump-core') {
       try {
-        this.domain.save(order.path, order.backends);
+        if (order.kind === 'save') this.domain.save(order.path, order.backends, order.userData);
+        else this.domain.dumpCore(order.path);
       } catch (error) {
         this.answer({ id, error: asXennerError(error) });
         return;

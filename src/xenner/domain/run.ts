@@ -44,12 +44,20 @@ export interface RunOptions {
   openLine(wake: () => void): MessagePort | undefined;
 }
 
+/** What can still be had of a guest that has ended. */
+export interface Remains {
+  /** As Domain.dumpCore(). */
+  dumpCore(path: string): Promise<void>;
+}
+
 /** What becomes of it. Nothing is told after `failed` or `ended`. */
 export interface RunEvents {
   /** The guest is about to execute its first instruction. */
   ready(message: ReadyMessage): void;
   consoleIo(text: Uint8Array): void;
   failed(error: XennerError): void;
+  /** Its devices are gone; its memory and its vCPUs' registers stay until this resolves, and `ended` comes after that. */
+  over(message: EndMessage, remains: Remains): Promise<void>;
   ended(message: EndMessage): void;
 }
 
@@ -105,11 +113,17 @@ export class Run {
     return new Promise((resolve, reject) => {
       if (this.#over) throw ended();
       if (this.#engineId === undefined) throw new XennerError('ENOTRUNNING', 'the domain does not run');
+      this.#post(order).then(resolve, reject);
+      Atomics.or(this.#control, 0, CONTROL_ORDERS);
+      this.kick();
+    });
+  }
+
+  #post(order: Order): Promise<void> {
+    return new Promise((resolve, reject) => {
       const id = ++this.#lastOrder;
       this.#orders.set(id, (error) => (error === undefined ? resolve() : reject(error)));
       this.worker.postMessage({ id, order } satisfies OrderMessage);
-      Atomics.or(this.#control, 0, CONTROL_ORDERS);
-      this.kick();
     });
   }
 
@@ -162,7 +176,10 @@ export class Run {
   }
 
   #failed(error: XennerError): void {
-    if (this.#over) return;
+    if (this.#over) {
+      this.#settleAll(error);
+      return;
+    }
     void this.#dispose(error).then(() => this.events.failed(error));
   }
 
@@ -170,7 +187,9 @@ export class Run {
     if (this.#over) return;
     // What the guest has written and nobody has read is in the save file.
     if (message.reason !== 'saved') this.backends?.flush();
-    void this.#dispose(ended()).then(() => this.events.ended(message));
+    const over = () =>
+      this.events.over(message, { dumpCore: (path) => this.#post({ kind: 'dump-core', path }) });
+    void this.#dispose(ended(), over).then(() => this.events.ended(message));
   }
 
   #settle(id: number, error: XennerError | undefined): void {
@@ -179,13 +198,18 @@ export class Run {
     answer?.(error);
   }
 
-  async #dispose(error: XennerError): Promise<void> {
-    this.#over = true;
+  #settleAll(error: XennerError): void {
     for (const id of this.#orders.keys()) this.#settle(id, error);
+  }
+
+  async #dispose(error: XennerError, over = async () => {}): Promise<void> {
+    this.#over = true;
+    this.#settleAll(error);
     for (const notifier of this.#notifiers) notifier.close();
     const { backends } = this;
     this.backends = undefined;
     await backends?.close();
+    await over();
     // The thread closes its side and has nothing left to live for.
     this.worker.postMessage('release');
     this.worker.unref();

@@ -64,6 +64,17 @@ function takeOrders(control: Int32Array): OrderMessage[] {
   return orders;
 }
 
+/** Of a guest that has ended. */
+function autopsy(machine: Machine, { id, order }: OrderMessage): void {
+  try {
+    if (order.kind !== 'dump-core') throw new XennerError('EENDED', 'the domain has ended');
+    machine.dumpCore(order.path);
+    tell({ type: 'answer', id, error: undefined });
+  } catch (error) {
+    tell({ type: 'answer', id, error: failure(error) });
+  }
+}
+
 function main(input: WorkerInput): void {
   const control = new Int32Array(input.control);
   const host: MachineHost = {
@@ -80,7 +91,10 @@ function main(input: WorkerInput): void {
   const machine = new Machine(input.config, host, input.saved);
   // The main thread reads the console's ring to its end before it lets go of the memory.
   port.on('message', (message: OrderMessage | 'release') => {
-    if (message !== 'release') return;
+    if (message !== 'release') {
+      autopsy(machine, message);
+      return;
+    }
     machine.close();
     port.close();
   });
@@ -97,6 +111,8 @@ function main(input: WorkerInput): void {
     consoleRing: gpa(machine.ringPfns.consolePfn * PAGE),
     consolePort: machine.consolePort,
     domid: machine.domid,
+    systemNs: machine.systemTime(),
+    monitor: machine.frames.monitor,
     nrPages: machine.nrPages,
     pageInfo: machine.pageInfo,
     grantFrames: machine.grantFrames,
@@ -106,6 +122,7 @@ function main(input: WorkerInput): void {
     memoryMiB: input.config.memoryMiB,
   });
   const end = machine.run();
+  machine.halt();
   machine.log.trace('lifecycle', 'ended', { kind: end.kind });
   tell(ending(machine, end));
 }

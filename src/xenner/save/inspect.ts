@@ -44,6 +44,16 @@ export function isSaveFile(path: string): boolean {
   }
 }
 
+/** What Domain.save() was given to keep, which may be anything; null: nothing. @throws XennerError as restoreDomain() does */
+export function savedUserData(path: string): unknown {
+  const file = SaveFile.open(path);
+  try {
+    return file.state.get('userData').json();
+  } finally {
+    file.close();
+  }
+}
+
 /** @throws XennerError as restoreDomain() does */
 export function inspectSave(path: string): SaveReport {
   const file = SaveFile.open(path);

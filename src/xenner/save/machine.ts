@@ -10,8 +10,11 @@ import { restoreVcpu, saveVcpu } from './vcpu.js';
 
 const MAX_VM_ASSIST = 2n ** 32n - 1n;
 
-/** @param backends what the main thread keeps: see Backends.freeze() */
-export function saveMachine(machine: Machine, backends: Json): Json {
+/**
+ * @param backends what the main thread keeps: see Backends.freeze()
+ * @param userData what is nobody's but the user's
+ */
+export function saveMachine(machine: Machine, backends: Json, userData: Json): Json {
   const { systemNs, tsc } = machine.clock.saved;
   return {
     config: saveConfig(machine.config),
@@ -20,6 +23,7 @@ export function saveMachine(machine: Machine, backends: Json): Json {
     storePfn: machine.ringPfns.storePfn,
     consolePfn: machine.ringPfns.consolePfn,
     backends,
+    userData,
     clock: { systemNs, tsc: hex64(tsc) },
     vmAssist: hex64(machine.vmAssist),
     shutdownCode: machine.shutdownCode ?? null,

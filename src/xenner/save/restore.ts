@@ -5,7 +5,7 @@ import type { Topic } from '../../base/log.js';
 import type { EngineWish, GuestMemoryOptions } from '../../kvm/index.js';
 import type { Device } from '../backend/device.js';
 import { backingOf, framesOf } from '../domain/config.js';
-import { Domain } from '../domain/domain.js';
+import { Domain, type DomainWatch } from '../domain/domain.js';
 import { DOMID } from '../domain/identity.js';
 import { Xenstore } from '../xenstore/index.js';
 import { checkFiles, restoreConfig } from './config.js';
@@ -18,8 +18,10 @@ export interface RestoreOptions extends GuestMemoryOptions {
   engine?: EngineWish;
   /** Reads all of the file first, and compares it with what was saved. Default false. */
   verify?: boolean;
+  /** As in DomainConfig; default: as it was. */
+  onReboot?: 'restart' | 'end';
   /** As in DomainConfig. */
-  gdb?: { port: number; wait: boolean };
+  gdb?: { port: number; wait?: boolean };
   /** Topics to trace to standard error, as JSON lines. */
   trace?: readonly Topic[];
 }
@@ -35,6 +37,7 @@ export async function restoreDomain(
   path: string,
   options: RestoreOptions = {},
   devices: readonly Device[] = [],
+  watch: DomainWatch = {},
 ): Promise<Domain> {
   const file = SaveFile.open(path);
   try {
@@ -49,10 +52,10 @@ export async function restoreDomain(
     const backends = file.state.get('backends');
     const xenstore = Xenstore.restore(backends.get('xenstore'));
     checkDevices(xenstore, devices);
-    const { engine = 'auto', gdb, trace = [] } = options;
+    const { engine = 'auto', gdb, trace = [], onReboot = config.onReboot } = options;
     const domain = new Domain(
-      { ...config, backing: backingOf(options), engine, gdb, trace },
-      { devices, xenstore, checkReboot: () => checkFiles(files) },
+      { ...config, backing: backingOf(options), engine, gdb, trace, onReboot },
+      { devices, xenstore, watch, checkReboot: () => checkFiles(files) },
     );
     await domain.listen();
     await domain.start({ machine: file.machine, backends });

@@ -103,6 +103,11 @@ export class Saved {
     return found;
   }
 
+  /** As it stands, null where it does not: for whoever has put it there, and knows what it may be. */
+  json(): Json {
+    return this.value ?? null;
+  }
+
   /** Null is undefined. */
   optional<T>(read: (saved: Saved) => T): T | undefined {
     return this.value === null ? undefined : read(this);

@@ -28,12 +28,17 @@ export interface SaveSource {
  * @throws XennerError ESAVE: there is no new file, and the old one is as it was
  */
 export function writeSaveFile(path: string, state: Json, source: SaveSource): void {
+  writeNewFile(path, (fd) => writeAll(fd, state, source));
+}
+
+/** As writeSaveFile(), for what `write` writes. @throws XennerError ESAVE */
+export function writeNewFile(path: string, write: (fd: number) => void): void {
   const target = targetOf(path);
   const unfinished = `${target}.${randomBytes(6).toString('hex')}.part`;
   try {
     const fd = openSync(unfinished, 'wx', 0o600);
     try {
-      writeAll(fd, state, source);
+      write(fd);
     } finally {
       closeSync(fd);
     }

@@ -2,6 +2,9 @@
  * What a live domain can be asked: lines of JSON over its folder's control socket.
  * Request: {"version":1,"id":7,"command":"pause","arguments":{}}. Answer: {"id":7,"result":...} or {"id":7,"error":{...}}.
  */
+
+import type { VcpuUsage } from '../../../xenner/domain/vcpu-usage.js';
+import type { ImageCounters } from '../../storage/counted-image.js';
 import type { DomainDefinition } from '../definition.js';
 import type { DomainRecord } from './runtime-directory.js';
 
@@ -49,6 +52,17 @@ export interface NicInfo {
   readonly port: string;
 }
 
+/** What a domain has used since its guest was started. */
+export interface UsageInfo {
+  readonly vcpus: readonly VcpuUsage[];
+  readonly maxMemoryMiB: number;
+  readonly nics: number;
+  /** From the guest's point of view. */
+  readonly sentBytes: number;
+  readonly receivedBytes: number;
+  readonly disks: readonly ImageCounters[];
+}
+
 export interface StoreNode {
   /** Its path from where the list begins. */
   readonly below: string;
@@ -58,6 +72,7 @@ export interface StoreNode {
 /** [what is asked with, what is answered], by command. */
 export interface ControlCommands {
   info: [Record<string, never>, DomainInfo];
+  usage: [Record<string, never>, UsageInfo];
   pause: [Record<string, never>, null];
   unpause: [Record<string, never>, null];
   /** Answered when nothing is left but the process, which ends. */
@@ -69,7 +84,8 @@ export interface ControlCommands {
   'mem-set': [{ memoryMiB: number }, null];
   'vcpu-set': [{ count: number }, null];
   rename: [{ name: string }, null];
-  /** Absolute path. */
+  /** Absolute path, as the next one. Also of a guest that has ended and is preserved. */
+  'dump-core': [{ path: string }, null];
   save: [{ path: string; goOn: boolean; pause: boolean }, null];
   'xenstore-ls': [{ path: string }, readonly StoreNode[]];
   'block-list': [Record<string, never>, readonly BlockInfo[]];

@@ -28,6 +28,7 @@ export function handlersOf(live: LiveDomain): ControlHandlers {
   };
   return {
     info: async () => live.info(),
+    usage: async () => live.usage(),
     pause: () => done(() => live.pause()),
     unpause: () => done(() => live.unpause()),
     destroy: () => done(() => live.destroy()),
@@ -42,6 +43,7 @@ export function handlersOf(live: LiveDomain): ControlHandlers {
     'mem-set': ({ memoryMiB }) => done(() => live.running.control.setMemory(number(memoryMiB, 'memoryMiB'))),
     'vcpu-set': ({ count }) => done(() => live.running.control.setVcpus(number(count, 'count'))),
     rename: ({ name }) => done(() => live.rename(text(name, 'name'))),
+    'dump-core': ({ path }) => done(() => live.dumpCore(absolute(path, 'path'))),
     save: ({ path, goOn, pause }) =>
       done(() => live.save(absolute(path, 'path'), { goOn: goOn === true, pause: pause === true })),
     'xenstore-ls': async ({ path }) => {

@@ -4,6 +4,7 @@ import { MAX_DOMAIN_DISKS } from '../../../base/limits.js';
 import { virtualDeviceNumber } from '../../../xenner/backend/block/virtual-device.js';
 import type { Device } from '../../../xenner/backend/device.js';
 import type { Domain } from '../../../xenner/domain/domain.js';
+import type { ImageCounters } from '../../storage/counted-image.js';
 import { parseDisk } from '../config/xl/disk.js';
 import type { DiskDefinition } from '../definition.js';
 import { closeDisks, type OpenDisk, openDisk, openDisks } from '../disks.js';
@@ -15,6 +16,14 @@ export class LiveDisks {
 
   static async open(definitions: readonly DiskDefinition[]): Promise<LiveDisks> {
     return new LiveDisks(await openDisks(definitions));
+  }
+
+  get definitions(): readonly DiskDefinition[] {
+    return this.disks.map(({ definition }) => definition);
+  }
+
+  get counters(): readonly ImageCounters[] {
+    return this.disks.map(({ image }) => image.counters);
   }
 
   get open(): readonly OpenDisk[] {

@@ -2,14 +2,16 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { XennerError } from '../../../base/errors.js';
 import type { DomainConfig } from '../../../xenner/domain/config.js';
-import { formatCrash } from '../../../xenner/domain/crash.js';
-import { createDomain, type Domain, type DomainEnd } from '../../../xenner/domain/domain.js';
+import { createDomain, type Domain, type DomainEnd, type Remains } from '../../../xenner/domain/domain.js';
 import type { EndReason } from '../../../xenner/domain/messages.js';
+import { restoreDomain } from '../../../xenner/save/restore.js';
 import { XenstoreSocket } from '../../../xenner/xenstore/index.js';
-import type { Action, DomainDefinition } from '../definition.js';
+import { toLibxl } from '../config/json.js';
+import type { DomainDefinition } from '../definition.js';
+import { afterEnd } from './after-end.js';
 import { type BootFiles, bootFiles } from './boot-files.js';
 import { ConsoleServer } from './console-server.js';
-import type { DomainInfo } from './control.js';
+import type { DomainInfo, UsageInfo } from './control.js';
 import { listenControl } from './control-server.js';
 import { handlersOf } from './handlers.js';
 import { LiveDisks } from './live-disks.js';
@@ -27,6 +29,8 @@ export interface LiveOptions {
   /** What the definition says nothing of. */
   readonly host: Partial<DomainConfig>;
   readonly paused: boolean;
+  /** It begins as what was saved there. */
+  readonly restore?: { readonly path: string; readonly verify: boolean };
 }
 
 /** One line of the domain's log. */
@@ -45,8 +49,13 @@ export class LiveDomain {
   #domain: Domain | undefined;
   #boot: BootFiles | undefined;
   #store: XenstoreSocket | undefined;
+  /** 0: it never was. */
   #startedAt = 0;
   #isToEnd = false;
+  /** What comes after this guest. */
+  #next: 'destroy' | 'restart' = 'destroy';
+  /** Of a guest that has ended, until that is dealt with. */
+  #remains: Remains | undefined;
   /** Ends the wait of a domain that is preserved. */
   #release = () => {};
   readonly #waiters = new Set<(reason: EndReason) => void>();
@@ -100,13 +109,13 @@ export class LiveDomain {
 
   /** @throws XennerError ENOTRUNNING */
   get running(): Domain {
-    if (this.#domain !== undefined) return this.#domain;
+    if (this.#domain !== undefined && this.#remains === undefined) return this.#domain;
     throw new XennerError('ENOTRUNNING', 'the domain does not run');
   }
 
   info(): DomainInfo {
-    const { definition } = this;
-    const domain = this.#domain;
+    const definition = this.#now();
+    const domain = this.#remains === undefined ? this.#domain : undefined;
     const run = domain && {
       engine: domain.engine,
       profile: domain.profile,
@@ -114,6 +123,16 @@ export class LiveDomain {
       storeDomid: withStore(domain, (_, domid) => domid),
     };
     return { ...this.folder.record, ...run, definition };
+  }
+
+  usage(): UsageInfo {
+    const { disks, nics, definition } = this;
+    const domain = this.#remains === undefined ? this.#domain : undefined;
+    return {
+      vcpus: domain?.vcpuUsage() ?? [],
+      maxMemoryMiB: definition.maxMemoryMiB,
+      ...{ nics: nics.devices.length, ...nics.bytes, disks: disks.counters },
+    };
   }
 
   async pause(): Promise<void> {
@@ -129,7 +148,7 @@ export class LiveDomain {
   async rename(name: string): Promise<void> {
     await this.folder.rename(name);
     const { uuid } = this.folder.record;
-    if (this.#domain === undefined) return;
+    if (this.#domain === undefined || this.#remains !== undefined) return;
     withStore(this.#domain, (store, domid) => {
       store.write(`/local/domain/${domid}/name`, name);
       store.write(`/vm/${uuid}/name`, name);
@@ -137,8 +156,12 @@ export class LiveDomain {
   }
 
   async save(path: string, { goOn, pause }: { goOn: boolean; pause: boolean }): Promise<void> {
-    await this.running.save(path, { continue: goOn || pause });
+    await this.running.save(path, { continue: goOn || pause, userData: toLibxl(this.#now()) });
     if (pause) await this.pause();
+  }
+
+  async dumpCore(path: string): Promise<void> {
+    await (this.#remains ?? this.running).dumpCore(path);
   }
 
   /** As the guest's end comes about: it may be one that a restart follows. */
@@ -164,48 +187,60 @@ export class LiveDomain {
 
   /** One start of the guest: as with xl, its boot loader is looked at each time. */
   async #start(): Promise<void> {
-    const { definition, folder } = this;
+    const { folder, options } = this;
     await this.#boot?.remove();
-    this.#boot = await bootFiles(definition.boot!, this.disks.open, folder.path);
-    const { kernel, ramdisk, cmdline } = this.#boot;
+    const devices = [...this.disks.devices, ...this.nics.devices];
+    const watch = { ended: (end: DomainEnd, remains: Remains) => this.#guestEnded(end, remains) };
+    const saved = this.#startedAt === 0 ? options.restore : undefined;
+    const domain =
+      saved === undefined
+        ? await createDomain(await this.#config(), devices, watch)
+        : await restoreDomain(
+            saved.path,
+            { ...options.host, onReboot: 'end', verify: saved.verify },
+            devices,
+            watch,
+          );
     this.#startedAt = Date.now();
-    const domain = await createDomain(
-      {
-        ...{ name: folder.record.name, uuid: folder.record.uuid, kernel, cmdline },
-        ...(ramdisk !== undefined && { ramdisk }),
-        // What it may have at most is what it begins with: the rest is taken back before its driver looks.
-        ...{ memoryMiB: definition.maxMemoryMiB, vcpus: definition.maxVcpus },
-        ...this.options.host,
-        onReboot: 'end',
-      },
-      [...this.disks.devices, ...this.nics.devices],
-    );
     this.#domain = domain;
     domain.on('console', (chunk) => this.#console.output(chunk));
     domain.on('consoleDrained', () => this.#console.resumeInput());
     this.#store = await XenstoreSocket.listen(domain.xenstore, folder.file('xenstore'));
-    const { memoryMiB, maxMemoryMiB, vcpus, maxVcpus } = definition;
-    if (memoryMiB < maxMemoryMiB) domain.control.setMemory(memoryMiB);
-    if (vcpus < maxVcpus) domain.control.setVcpus(vcpus);
+    if (saved === undefined) this.#setTargets(domain);
     folder.setState('running');
+  }
+
+  async #config(): Promise<DomainConfig> {
+    const { definition, folder, options } = this;
+    this.#boot = await bootFiles(definition.boot!, this.disks.open, folder.path);
+    const { kernel, ramdisk, cmdline } = this.#boot;
+    return {
+      ...{ name: folder.record.name, uuid: folder.record.uuid, kernel, cmdline },
+      ...(ramdisk !== undefined && { ramdisk }),
+      // What it may have at most is what it begins with: the rest is taken back before its driver looks.
+      ...{ memoryMiB: definition.maxMemoryMiB, vcpus: definition.maxVcpus },
+      ...options.host,
+      onReboot: 'end',
+    };
+  }
+
+  #setTargets({ control }: Domain): void {
+    const { memoryMiB, maxMemoryMiB, vcpus, maxVcpus } = this.definition;
+    if (memoryMiB < maxMemoryMiB) control.setMemory(memoryMiB);
+    if (vcpus < maxVcpus) control.setVcpus(vcpus);
   }
 
   async #live(): Promise<void> {
     try {
       while (!this.#isToEnd) {
-        const end = await this.running.wait();
+        const { reason } = await this.running.wait();
         this.#domain = undefined;
         await this.#store?.close();
-        for (const tell of this.#waiters) tell(end.reason);
-        this.#waiters.clear();
-        const action = this.#actionAfter(end);
-        if (action === 'destroy') break;
-        if (action === 'preserve') {
-          await this.#preserve(end.reason === 'crash' ? 'crashed' : 'shutdown');
-        } else {
-          await delay(Math.max(0, this.#startedAt + MIN_MS_BETWEEN_STARTS - Date.now()));
-          if (!this.#isToEnd) await this.#start();
-        }
+        this.#tell(reason);
+        if (this.#next !== 'restart' || this.#isToEnd) break;
+        await delay(Math.max(0, this.#startedAt + MIN_MS_BETWEEN_STARTS - Date.now()));
+        this.#next = 'destroy';
+        if (!this.#isToEnd) await this.#start();
       }
     } catch (error) {
       this.say((error as Error).message);
@@ -213,16 +248,37 @@ export class LiveDomain {
     await this.#close();
   }
 
-  #actionAfter({ reason, crash }: DomainEnd): 'destroy' | 'preserve' | 'restart' {
-    this.say(`the guest ended: ${reason}`);
-    if (crash !== undefined) this.say(`${crash.why}\n${formatCrash(crash)}`);
-    if (this.#isToEnd || reason === 'destroyed' || reason === 'saved' || reason === 'suspend')
-      return 'destroy';
-    const action: Action = this.definition.lifecycle[`on_${reason}`];
-    if (action === 'destroy' || action === 'preserve' || action === 'restart') return action;
-    const instead = action === 'coredump-destroy' ? 'destroy' : 'restart';
-    this.say(`on_${reason}="${action}" cannot be had; taken for "${instead}"`);
-    return instead;
+  #tell(reason: EndReason): void {
+    for (const tell of this.#waiters) tell(reason);
+    this.#waiters.clear();
+  }
+
+  /** While its memory is still there. */
+  async #guestEnded(end: DomainEnd, remains: Remains): Promise<void> {
+    const { folder, options, say } = this;
+    this.#remains = remains;
+    const definition = this.#now();
+    const closeDevices = async () => {
+      await this.nics.close();
+      await this.disks.close();
+    };
+    const next = this.#isToEnd
+      ? 'destroy'
+      : await afterEnd({ folder, definition, options, say, closeDevices }, end, remains);
+    this.#next = next === 'restart' ? 'restart' : 'destroy';
+    if (next === 'preserve') {
+      this.#tell(end.reason);
+      await this.#preserve(end.reason === 'crash' ? 'crashed' : 'shutdown');
+    }
+    this.#remains = undefined;
+  }
+
+  /** What it was defined as, with what it was given since. */
+  #now(): DomainDefinition {
+    const { name, uuid } = this.folder.record;
+    const empty = this.definition.disks.filter(({ format }) => format === 'empty');
+    const disks = [...this.disks.definitions, ...empty];
+    return { ...this.definition, name, uuid, disks, nics: this.nics.definitions };
   }
 
   /** Until somebody destroys it. */

@@ -46,6 +46,13 @@ export class LiveNics {
     return this.nics.map(({ definition, device: { devid } }) => ({ ...definition, devid }));
   }
 
+  get bytes(): { readonly sentBytes: number; readonly receivedBytes: number } {
+    const counters = this.nics.map((nic) => nic.counters());
+    const sum = (direction: 'tx' | 'rx') =>
+      counters.reduce((all, each) => all + (each?.[direction].bytes ?? 0), 0);
+    return { sentBytes: sum('tx'), receivedBytes: sum('rx') };
+  }
+
   get devices(): readonly Device[] {
     return this.nics.map(({ device }) => device);
   }

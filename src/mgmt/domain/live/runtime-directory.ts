@@ -15,6 +15,7 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { XennerError } from '../../../base/errors.js';
@@ -77,6 +78,14 @@ function chosenDirectory(): string {
     'neither XENNER_RUN_DIR nor XDG_RUNTIME_DIR says where domains are to be kept',
     'set XENNER_RUN_DIR to a folder of your own',
   );
+}
+
+/** Where cores go that on_crash and the like ask for; whoever writes there makes it. */
+export function dumpDirectory(): string {
+  const { XENNER_DUMP_DIR, XDG_STATE_HOME } = process.env;
+  if (XENNER_DUMP_DIR) return resolve(XENNER_DUMP_DIR);
+  if (process.getuid!() === 0) return '/var/lib/xenner/dump';
+  return resolve(XDG_STATE_HOME || join(homedir(), '.local/state'), 'xenner/dump');
 }
 
 function openLock(folder: string): number {
@@ -227,14 +236,14 @@ export class DomainFolder {
   }
 
   /** @throws XennerError (rejection) EDOMAIN_EXISTS, EDOMAIN_NAME */
-  async rename(name: string): Promise<void> {
+  async rename(name: string, uuid = this.#record.uuid): Promise<void> {
     checkDomainName(name);
     await exclusively(this.directory, () => {
       checkFree(
         sweep(this.directory).filter(({ domid }) => domid !== this.#record.domid),
         name,
       );
-      this.#record = { ...this.#record, name };
+      this.#record = { ...this.#record, name, uuid };
       this.#write();
     });
   }

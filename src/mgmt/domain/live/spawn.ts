@@ -6,7 +6,7 @@ import { XennerError } from '../../../base/errors.js';
 import { compiledFile } from '../../../base/paths.js';
 import type { DomainDefinition } from '../definition.js';
 import type { LiveOptions } from './live-domain.js';
-import { runtimeDirectory } from './runtime-directory.js';
+import { dumpDirectory, runtimeDirectory } from './runtime-directory.js';
 
 /** What the process is told. */
 export interface SpawnRequest {
@@ -40,6 +40,8 @@ export async function spawnDomain(
     cwd: '/',
     stdio: ['ignore', fd, fd, 'ipc'],
     execArgv: [],
+    // Its working directory is another one.
+    env: { ...process.env, XENNER_RUN_DIR: runtimeDirectory(), XENNER_DUMP_DIR: dumpDirectory() },
   });
   closeSync(fd);
   try {

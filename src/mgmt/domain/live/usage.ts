@@ -1,5 +1,6 @@
 /** What a domain's process has used, as /proc tells it (proc(5)). */
 import { readdirSync, readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 
 /** USER_HZ, which is 100 on every architecture that Linux has had Xen on. */
 const TICKS_PER_SECOND = 100;
@@ -43,4 +44,8 @@ export function isBusy(pid: number): boolean {
   return threads.some(
     (thread) => thread !== String(pid) && statFields(`/proc/${pid}/task/${thread}/stat`)[0] === 'R',
   );
+}
+
+export function hostMemoryKiB(): number {
+  return Math.floor(totalmem() / 1024);
 }
