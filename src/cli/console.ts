@@ -11,6 +11,27 @@ export function consoleCommand(): Command {
     .action(async (which: string) => attachConsole(await findDomain(which)));
 }
 
+/**
+ * Starts a domain, with this terminal on its console from before the guest's first instruction, and its boot menu's.
+ * Resolves when the user has left it, or the domain has ended.
+ */
+export async function startOnConsole(
+  start: (listening: (domid: number) => void) => Promise<unknown>,
+): Promise<void> {
+  let joined: Promise<void> | undefined;
+  try {
+    await start((domid) => {
+      joined = findDomain(String(domid)).then(attachConsole);
+      // What is wrong with the domain is told first.
+      joined.catch(() => {});
+    });
+  } catch (error) {
+    await joined?.catch(() => {});
+    throw error;
+  }
+  await joined;
+}
+
 /** Resolves when the user has left it, or the domain has ended. */
 export async function attachConsole(domain: FoundDomain): Promise<void> {
   const client = await ConsoleClient.connect(domain);

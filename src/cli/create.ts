@@ -2,7 +2,6 @@
 import { Command } from 'commander';
 import { readConfigFile } from '../mgmt/domain/config/read.js';
 import { bootable, type DomainDefinition } from '../mgmt/domain/definition.js';
-import { findDomain } from '../mgmt/domain/live/runtime-directory.js';
 import { EXIT } from './exit-codes.js';
 import { addHostOptions, type HostChoice, hostOptions } from './options.js';
 import { noteText, printableText } from './printable.js';
@@ -51,16 +50,19 @@ async function create(path: string, overrides: string[], options: CreateOptions)
   }
   if (options.foreground) return stay(definition, options, say);
   const { spawnDomain } = await import('../mgmt/domain/live/spawn.js');
-  const domid = await spawnDomain(definition, liveOptions(options), say);
+  const live = liveOptions(options);
   if (options.console) {
-    const { attachConsole } = await import('./console.js');
-    await attachConsole(await findDomain(String(domid)));
+    const { startOnConsole } = await import('./console.js');
+    await startOnConsole((listening) => spawnDomain(definition, live, say, listening));
+  } else {
+    await spawnDomain(definition, live, say);
   }
 }
 
 const liveOptions = (options: CreateOptions) => ({
   host: hostOptions(options),
   paused: options.paused === true,
+  console: options.console === true,
 });
 
 async function stay(
@@ -70,12 +72,16 @@ async function stay(
 ): Promise<void> {
   const { startLive } = await import('../mgmt/domain/live/define.js');
   const { endOnSignals } = await import('./end-on-signals.js');
-  const starting = startLive(definition, liveOptions(options), say);
-  endOnSignals(starting);
-  const live = await starting;
-  if (options.console) {
-    const { attachConsole } = await import('./console.js');
-    await attachConsole(await findDomain(String(live.domid)));
-  }
-  await live.ended;
+  const start = (listening: (domid: number) => void) => {
+    const starting = startLive(definition, liveOptions(options), say, { listening });
+    endOnSignals(starting);
+    return starting;
+  };
+  if (!options.console) return (await start(() => {})).ended;
+  const { startOnConsole } = await import('./console.js');
+  let ended: Promise<void> | undefined;
+  await startOnConsole(async (listening) => {
+    ({ ended } = await start(listening));
+  });
+  await ended;
 }

@@ -14,7 +14,10 @@ process.once('message', async ({ definition, options, log }: SpawnRequest) => {
     report({ kind: 'said', text });
   };
   try {
-    const starting = startLive(definition, options, say, log);
+    const starting = startLive(definition, options, say, {
+      log,
+      listening: (domid) => report({ kind: 'listening', domid }),
+    });
     endOnSignals(starting);
     report({ kind: 'started', domid: (await starting).domid });
     if (process.connected) process.disconnect();

@@ -69,19 +69,17 @@ async function detach(files: readonly string[], options: RestoreOptions): Promis
     process.exitCode = EXIT.failure;
     return;
   }
-  const [{ spawnDomain }, { findDomain }] = await Promise.all([
-    import('../mgmt/domain/live/spawn.js'),
-    import('../mgmt/domain/live/runtime-directory.js'),
-  ]);
+  const { spawnDomain } = await import('../mgmt/domain/live/spawn.js');
   const live = {
     host: hostOptions(options),
     paused: options.paused === true,
     restore: { path: resolve(file), verify: options.verify === true },
   };
   const say = (text: string) => process.stderr.write(`xenner: ${printableText(text)}\n`);
-  const domid = await spawnDomain(definition, live, say);
   if (options.console) {
-    const { attachConsole } = await import('./console.js');
-    await attachConsole(await findDomain(String(domid)));
+    const { startOnConsole } = await import('./console.js');
+    await startOnConsole((listening) => spawnDomain(definition, live, say, listening));
+  } else {
+    await spawnDomain(definition, live, say);
   }
 }

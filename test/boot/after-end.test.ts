@@ -106,7 +106,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 4 * BOOT_TIMEOUT_MS }, 
     copyFileSync(kernelPath, join(root, 'boot/vmlinuz'));
     copyFileSync(ramdisk, join(root, 'boot/initrd'));
     const entry = 'title Linux\nroot (hd0)\nkernel /boot/vmlinuz console=hvc0 quiet\ninitrd /boot/initrd\n';
-    writeFileSync(join(root, 'boot/grub/menu.lst'), `default 0\n${entry}`);
+    writeFileSync(join(root, 'boot/grub/menu.lst'), `default 0\ntimeout 0\n${entry}`);
     const image = host.disk('root.img');
     truncateSync(image, 64 * 1024 * 1024);
     execFileSync('mkfs.ext4', ['-q', '-F', '-d', root, image], { timeout: 60_000 });

@@ -7,13 +7,14 @@ import { DomainFolder } from './runtime-directory.js';
 
 /**
  * @param log a file that becomes the one in the domain's folder
+ * @param listening its console can be joined
  * @throws XennerError (rejection) EDOMAIN_EXISTS, EDOMAIN_NAME, ERUNDIR; what LiveDomain.start() throws
  */
 export async function startLive(
   open: DomainDefinition,
   options: LiveOptions,
   say: Say,
-  log?: string,
+  { log, listening = () => {} }: { log?: string; listening?: (domid: number) => void } = {},
 ): Promise<LiveDomain> {
   const definition = withIdentity(open);
   const folder = await DomainFolder.claim({
@@ -23,5 +24,5 @@ export async function startLive(
     vcpus: definition.maxVcpus,
   });
   if (log !== undefined) renameSync(log, folder.file('log'));
-  return LiveDomain.start(folder, definition, options, say);
+  return LiveDomain.start(folder, definition, options, say, listening);
 }

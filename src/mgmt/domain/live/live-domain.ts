@@ -1,15 +1,19 @@
 /** A domain in a process of its own: its folder, its devices, and its starts one after the other, until it is to be no more. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { XennerError } from '../../../base/errors.js';
+import { MAX_CONSOLE_INPUT_BYTES } from '../../../base/limits.js';
 import type { DomainConfig } from '../../../xenner/domain/config.js';
 import { createDomain, type Domain, type DomainEnd, type Remains } from '../../../xenner/domain/domain.js';
 import type { EndReason } from '../../../xenner/domain/messages.js';
 import { restoreDomain } from '../../../xenner/save/restore.js';
 import { XenstoreSocket } from '../../../xenner/xenstore/index.js';
+import type { MenuChoice } from '../../guestfs/boot.js';
+import type { BootConfig } from '../../guestfs/loader/boot-config.js';
 import { toLibxl } from '../config/json.js';
 import type { DomainDefinition } from '../definition.js';
 import { afterEnd } from './after-end.js';
 import { type BootFiles, bootFiles } from './boot-files.js';
+import type { ConsoleMenu } from './console-menu.js';
 import { ConsoleServer } from './console-server.js';
 import type { DomainInfo, UsageInfo } from './control.js';
 import { listenControl } from './control-server.js';
@@ -23,12 +27,16 @@ import { PAGES_PER_MIB } from './usage.js';
 
 /** A guest that ends as soon as it starts is not to keep the host busy. */
 const MIN_MS_BETWEEN_STARTS = 2000;
+/** For whoever said so to join the console. */
+const CONSOLE_TIMEOUT_MS = 10_000;
 
 /** Plain data: it goes from process to process. */
 export interface LiveOptions {
   /** What the definition says nothing of. */
   readonly host: Partial<DomainConfig>;
   readonly paused: boolean;
+  /** Somebody is about to join its console: the boot loader's menu waits for that. */
+  readonly console?: boolean;
   /** It begins as what was saved there. */
   readonly restore?: { readonly path: string; readonly verify: boolean };
 }
@@ -44,7 +52,10 @@ interface LiveDevices {
 export class LiveDomain {
   readonly disks: LiveDisks;
   readonly nics: LiveNics;
-  readonly #console = new ConsoleServer((typed) => this.#domain?.writeConsole(typed) ?? true);
+  readonly #console = new ConsoleServer((typed) => this.#type(typed));
+  #menu: ConsoleMenu | undefined;
+  /** Typed while there was neither a guest nor a menu. */
+  #early: Buffer = Buffer.alloc(0);
   #control: UnixServer | undefined;
   #domain: Domain | undefined;
   #boot: BootFiles | undefined;
@@ -79,6 +90,7 @@ export class LiveDomain {
   /**
    * Resolves when the guest is about to execute its first instruction.
    * @param folder becomes the domain's, which removes it at its end, or when it cannot be started
+   * @param listening its console can be joined
    * @throws XennerError (rejection) what opening its devices and createDomain() throw
    */
   static async start(
@@ -86,10 +98,11 @@ export class LiveDomain {
     definition: DomainDefinition,
     options: LiveOptions,
     say: Say,
+    listening: (domid: number) => void,
   ): Promise<LiveDomain> {
     const live = new LiveDomain(folder, definition, options, say, await openDevices(folder, definition, say));
     try {
-      await live.#open();
+      await live.#open(listening);
     } catch (error) {
       await live.#close();
       throw error;
@@ -172,15 +185,17 @@ export class LiveDomain {
   /** Resolves when nothing of it is left. */
   async destroy(): Promise<void> {
     this.#isToEnd = true;
+    this.#menu?.cancel();
     this.#release();
     await this.#domain?.destroy();
     await this.#ended;
   }
 
-  async #open(): Promise<void> {
+  async #open(listening: (domid: number) => void): Promise<void> {
     const { folder } = this;
     await this.#console.listen(folder.file('console'));
     this.#control = await listenControl(folder.file('control'), handlersOf(this));
+    listening(this.domid);
     await this.#start();
     if (this.options.paused) await this.pause();
   }
@@ -205,6 +220,8 @@ export class LiveDomain {
     this.#domain = domain;
     domain.on('console', (chunk) => this.#console.output(chunk));
     domain.on('consoleDrained', () => this.#console.resumeInput());
+    if (domain.writeConsole(this.#early)) this.#console.resumeInput();
+    this.#early = Buffer.alloc(0);
     this.#store = await XenstoreSocket.listen(domain.xenstore, folder.file('xenstore'));
     if (saved === undefined) this.#setTargets(domain);
     folder.setState('running');
@@ -212,7 +229,9 @@ export class LiveDomain {
 
   async #config(): Promise<DomainConfig> {
     const { definition, folder, options } = this;
-    this.#boot = await bootFiles(definition.boot!, this.disks.open, folder.path);
+    this.#boot = await bootFiles(definition.boot!, this.disks.open, folder.path, (read) =>
+      this.#choose(read),
+    );
     const { kernel, ramdisk, cmdline } = this.#boot;
     return {
       ...{ name: folder.record.name, uuid: folder.record.uuid, kernel, cmdline },
@@ -222,6 +241,28 @@ export class LiveDomain {
       ...options.host,
       onReboot: 'end',
     };
+  }
+
+  /** By whoever is on the console; where nobody is, there is no menu. */
+  async #choose(read: () => Promise<BootConfig>): Promise<MenuChoice | undefined> {
+    if (this.options.console === true) await this.#console.watched(CONSOLE_TIMEOUT_MS);
+    if (!this.#console.isWatched || this.#isToEnd) return undefined;
+    const { ConsoleMenu } = await import('./console-menu.js');
+    this.#menu = new ConsoleMenu(await read(), (text) => this.#console.output(Buffer.from(text)));
+    this.#console.resumeInput();
+    try {
+      return await this.#menu.choice;
+    } finally {
+      this.#menu = undefined;
+    }
+  }
+
+  #type(typed: Buffer): boolean {
+    if (this.#menu !== undefined) this.#menu.input(typed);
+    else if (this.#domain !== undefined && this.#remains === undefined)
+      return this.#domain.writeConsole(typed);
+    else if (this.#early.length < MAX_CONSOLE_INPUT_BYTES) this.#early = Buffer.concat([this.#early, typed]);
+    return this.#menu !== undefined;
   }
 
   #setTargets({ control }: Domain): void {

@@ -19,6 +19,8 @@ export interface SpawnRequest {
 /** What the process tells, in this order; the last is `started` or `failed`. */
 export type SpawnReport =
   | { readonly kind: 'said'; readonly text: string }
+  /** Its console can be joined; there may be no guest for a while. */
+  | { readonly kind: 'listening'; readonly domid: number }
   | { readonly kind: 'started'; readonly domid: number }
   | { readonly kind: 'failed'; readonly code: string; readonly message: string };
 
@@ -32,6 +34,7 @@ export async function spawnDomain(
   definition: DomainDefinition,
   options: LiveOptions,
   say: (text: string) => void,
+  listening: (domid: number) => void = () => {},
 ): Promise<number> {
   const log = join(runtimeDirectory(), `log.${process.pid}`);
   const fd = openSync(log, 'a', 0o600);
@@ -48,6 +51,7 @@ export async function spawnDomain(
     return await new Promise<number>((resolve, reject) => {
       child.on('message', (report: SpawnReport) => {
         if (report.kind === 'said') say(report.text);
+        else if (report.kind === 'listening') listening(report.domid);
         else if (report.kind === 'started') resolve(report.domid);
         else reject(new XennerError(report.code, report.message));
       });
