@@ -8,5 +8,6 @@ void runCommandLine({
   ...DOMAIN_COMMANDS,
   inspect: async () => (await import('./inspect.js')).inspectCommand(),
   config: async () => (await import('./config.js')).configCommand(),
+  import: async () => (await import('./import.js')).importCommand(),
   host: async () => (await import('./host.js')).hostCommand(),
 });

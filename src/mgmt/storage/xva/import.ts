@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import xxhash from 'xxhash-wasm';
 import { XennerError } from '../../../base/errors.js';
@@ -176,7 +177,6 @@ export async function* readXva(path: string): AsyncIterable<Uint8Array> {
 }
 
 async function* gunzip(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
-  const { pipeline } = await import('node:stream/promises');
   const unpacker = createGunzip();
   const fed = pipeline(source, unpacker);
   // Its failure comes out of the loop below as well.

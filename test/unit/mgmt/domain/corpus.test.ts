@@ -1,11 +1,12 @@
 /** Configurations in the shapes that are found in the wild, each with what is made of it: `vitest -u` writes it anew. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { finish } from '../../../../src/mgmt/domain/config/draft.js';
 import { readLibxl, toLibxl } from '../../../../src/mgmt/domain/config/json.js';
 import { Notes } from '../../../../src/mgmt/domain/config/notes.js';
 import { readConfig, readConfigFile } from '../../../../src/mgmt/domain/config/read.js';
+import { toXl } from '../../../../src/mgmt/domain/config/xl/write.js';
 import { bootable } from '../../../../src/mgmt/domain/definition.js';
 
 const CORPUS = fileURLToPath(new URL('corpus/', import.meta.url));
@@ -31,6 +32,42 @@ describe.each(files)('%s', (name) => {
     // The file of a pv-grub and the order of loaders are all that its kind is made from.
     const devids = before.nics.map((nic, i) => ({ ...nic, devid: nic.devid ?? i }));
     expect(again).toEqual({ ...before, nics: devids });
+  });
+});
+
+describe.each(files)('%s as a configuration of xl', (name) => {
+  const options = { folder: '/srv/xen', overrides: overrides[name] ?? [], archive: '/srv/wiki.xva' };
+  const { definition } = readConfig(readFileSync(CORPUS + name), options);
+  // What is in an archive, and a network without a bridge, have no words there.
+  const plain = {
+    ...definition,
+    disks: definition.disks.map((disk) =>
+      disk.format === 'xva'
+        ? { ...disk, format: 'raw' as const, member: undefined, sizeBytes: undefined }
+        : disk,
+    ),
+    nics: definition.nics.map((nic) => ({ ...nic, network: undefined })),
+  };
+
+  it.skipIf(!bootable(definition))('says the same', () => {
+    const again = readConfig(Buffer.from(toXl(plain)), { folder: '/nowhere' }).definition;
+    expect({ ...again, notes: [] }).toEqual({ ...plain, notes: [] });
+    expect(again.notes).toEqual([]);
+  });
+});
+
+describe('what a definition holds cannot say more than it is in xl', () => {
+  const base = readConfig(Buffer.from('name="a"\nkernel="/k"\nvif=["mac=00:16:3e:00:00:01"]\n')).definition;
+
+  it.each(['x"\nkernel = "/other', 'back\\slash"', "quote'", 'tab\tand\x01', 'ünïcode'])('%j', (text) => {
+    const cmdline = { ...base.boot!, cmdline: text };
+    const again = readConfig(Buffer.from(toXl({ ...base, boot: cmdline }))).definition;
+    expect(again.boot).toEqual(cmdline);
+  });
+
+  it('a bridge with a comma in its name', () => {
+    const nics = [{ ...base.nics[0]!, bridge: 'br0,script=/bin/sh' }];
+    expect(readConfig(Buffer.from(toXl({ ...base, nics }))).definition.nics).toEqual(base.nics);
   });
 });
 
