@@ -10,4 +10,6 @@ void runCommandLine({
   config: async () => (await import('./config.js')).configCommand(),
   import: async () => (await import('./import.js')).importCommand(),
   host: async () => (await import('./host.js')).hostCommand(),
+  // xl's name of it.
+  info: async () => (await import('./host.js')).hostCommand().name('info'),
 });

@@ -188,6 +188,18 @@ describe.skipIf(missing !== undefined)(title, () => {
     await restored.end();
   });
 
+  it('whose process hangs is destroyed all the same', async () => {
+    await output('create', config('hangs', `disk = ["${disk('hangs.img')},raw,xvda,w"]\n`));
+    const { pid } = await info('hangs');
+    process.kill(pid, 'SIGSTOP');
+    await output('destroy', 'hangs');
+    await nobody();
+    await until(
+      async () => existsSync(`/proc/${pid}/exe`),
+      (alive) => !alive,
+    );
+  });
+
   it('tells what it uses', async () => {
     const nic = 'vif = ["mac=00:16:3e:00:00:07"]\n';
     await output(

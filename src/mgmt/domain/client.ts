@@ -33,7 +33,8 @@ export class DomainClient {
     socket.setEncoding('utf8').on('data', (text) => {
       for (const line of lines.feed(text as unknown as string)) this.#take(JSON.parse(line) as Answer);
     });
-    this.#closed = once(socket, 'close').then(() => {
+    // Not by once(), which an error rejects: a process that is killed resets the connection.
+    this.#closed = new Promise((resolve) => socket.once('close', resolve)).then(() => {
       for (const { reject } of this.#answers.values()) reject(this.#gone());
     });
   }

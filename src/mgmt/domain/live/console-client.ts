@@ -20,7 +20,8 @@ export class ConsoleClient extends EventEmitter<ConsoleEvents> {
     socket.on('drain', () => this.emit('consoleDrained'));
     // Nothing is read before somebody listens.
     socket.pause();
-    this.closed = once(socket, 'close').then(() => {});
+    // Not by once(), which an error rejects.
+    this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
   }
 
   /** @throws XennerError (rejection) ENO_DOMAIN */
