@@ -56,7 +56,8 @@ class PasstPort extends StreamPort {
 
   constructor(child: ChildProcess) {
     const socket = child.stdio[SOCKET_FD] as Duplex & { unref(): void };
-    super('passt', socket);
+    // It ends connections: what comes from it has been on no wire.
+    super('passt', socket, true);
     this.#child = child;
     const errors = child.stderr as Readable & { unref(): void };
     errors.setEncoding('utf8').on('data', (text: string) => {

@@ -5,6 +5,7 @@
 import type { Duplex } from 'node:stream';
 import { XennerError } from '../../../base/errors.js';
 import { ETH_HLEN } from './headers.js';
+import { mergeSegments } from './merge.js';
 import { type NetPort, type NetReceiver, NO_OFFLOADS, type Packet } from './net-port.js';
 
 /** Of one frame: an IP packet of 64 KiB, Ethernet's header and two VLANs. */
@@ -22,10 +23,14 @@ export class StreamPort implements NetPort {
   #isCorked = false;
   #failure: Error | undefined;
 
-  /** The stream is the port's own from now on. */
+  /**
+   * The stream is the port's own from now on.
+   * @param isLocal who is at its other end makes frames by itself: their checksums need no check
+   */
   constructor(
     readonly name: string,
     stream: Duplex,
+    private readonly isLocal = false,
   ) {
     this.#stream = stream;
     stream.on('data', (chunk: Buffer) => this.#take(chunk));
@@ -109,7 +114,7 @@ export class StreamPort implements NetPort {
       if (end > bytes.length) break;
       const frame = bytes.subarray(at + LENGTH_BYTES, end);
       if (length >= ETH_HLEN)
-        packets.push({ pieces: [frame], length, unfinished: undefined, isValidated: false });
+        packets.push({ pieces: [frame], length, unfinished: undefined, isValidated: this.isLocal });
       at = end;
     }
     this.#rest = Buffer.from(bytes.subarray(at));
@@ -118,7 +123,8 @@ export class StreamPort implements NetPort {
 
   #deliver(packets: readonly Packet[]): void {
     if (this.#receiver === undefined) return;
-    const all = this.#kept.length > 0 ? [...this.#kept, ...packets] : packets;
+    const fresh = mergeSegments(packets, this.#receiver.offloads);
+    const all = this.#kept.length > 0 ? [...this.#kept, ...fresh] : fresh;
     const taken = this.#receiver.receive(all);
     this.#kept = this.#receiver === undefined ? [] : all.slice(taken);
     if (this.#kept.length > 0) this.#stream.pause();
