@@ -1,7 +1,7 @@
 /* Input and output of a guest, timed by the guest's own clock: prints "BYTES NANOSECONDS".
- *   io-work disk DEVICE read|write random|sequential BLOCK_BYTES DEPTH MS   past the page cache, DEPTH requests under way
- *   io-work net ADDRESS PORT send|receive MS                                one TCP connection
- * One static program for every guest. */
+ *   io-work disk DEVICE read|write random|sequential BLOCK_BYTES DEPTH MS   past the page cache, DEPTH
+ * requests under way io-work net ADDRESS PORT send|receive MS                                one TCP
+ * connection One static program for every guest. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
