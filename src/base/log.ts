@@ -11,6 +11,8 @@ export const TOPICS = [
   'exit',
   'builder',
   'lifecycle',
+  'xenstore',
+  'device',
 ] as const;
 export type Topic = (typeof TOPICS)[number];
 

@@ -3,7 +3,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import type { Say } from '../mgmt/domain/config/xl/say.js';
 import type { DiskDefinition, NicDefinition } from '../mgmt/domain/definition.js';
 import type { Device } from '../xenner/backend/device.js';
-import { DOMID } from '../xenner/domain/identity.js';
+import { DEFAULT_DOMID } from '../xenner/domain/identity.js';
 
 export interface DeviceChoice {
   /** As in xl-disk-configuration(5). */
@@ -80,7 +80,7 @@ export async function withDevices<T>(
         import('../mgmt/domain/nics.js'),
         import('../mgmt/domain/random-mac.js'),
       ]);
-      const { device, port } = await openNic({ ...nic, mac: nic.mac ?? randomMac() }, index, DOMID);
+      const { device, port } = await openNic({ ...nic, mac: nic.mac ?? randomMac() }, index, DEFAULT_DOMID);
       closers.push(() => port.close());
       devices.push(device);
     }

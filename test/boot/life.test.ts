@@ -37,10 +37,10 @@ describe.skipIf(missing !== undefined)(title, () => {
       output: '42\n',
     });
     await output('rename', 'one', 'two');
-    expect(await output('xenstore-ls', '-f', 'two', '/local/domain/1')).toMatch(
-      /^\/local\/domain\/1\/name = "two"$/m,
-    );
-    expect(await output('xenstore-ls', 'two', '/local')).toMatch(/^domain = ""\n(.*\n)*? 1 = ""\n/);
+    const home = `/local/domain/${domid}`;
+    const nodes = (await output('xenstore-ls', '-f', 'two', home)).split('\n');
+    expect(nodes).toEqual(expect.arrayContaining([`${home}/name = "two"`, `${home}/domid = "${domid}"`]));
+    expect(await output('xenstore-ls', 'two', '/local')).toContain(`\n ${domid} = ""\n`);
     expect((await xenner('xenstore-ls', 'two', '/no')).stderr).toBe(
       'xenner: there is no "/no" in its xenstore\n',
     );
@@ -172,6 +172,10 @@ describe.skipIf(missing !== undefined)(title, () => {
       // With the launcher's own.
       expect(hostMemoryMiB).toBeGreaterThan(50);
       expect(hostMemoryMiB).toBeLessThan(300);
+      const { domid } = await info('asked');
+      expect(domid).toBeGreaterThan(1);
+      const home = await output('xenstore-ls', '-f', 'asked', `/local/domain/${domid}`);
+      expect(home).toContain(`/local/domain/${domid}/memory/target = "102400"`);
       expect((await xenner('mem-set', 'asked', '1g')).stderr).toMatch(/1 to 128 can be its target/);
       expect((await xenner('sysrq', 'asked', '?')).stderr).toMatch(/one letter or digit/);
       await output('save', '-c', 'asked', file);

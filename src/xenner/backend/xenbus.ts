@@ -150,6 +150,7 @@ export class BackendDevice {
   #setState(state: number, also: (view: XenstoreView) => void = () => undefined): void {
     if (this.#gone) return;
     this.#state = state;
+    this.#log.trace('device', 'back end', { device: this.#title, state });
     this.options.store.transaction((view) => {
       also(view);
       view.write(`${this.#paths.backend}/state`, state);
@@ -180,6 +181,7 @@ export class BackendDevice {
   }
 
   async #follow(front: number): Promise<void> {
+    this.#log.trace('device', 'front end', { device: this.#title, state: front });
     switch (front) {
       case xenbus.XenbusStateInitialising:
         return this.#await();
@@ -220,8 +222,10 @@ export class BackendDevice {
       this.#failure = reason;
       this.#changed();
     };
+    const nodes = this.#frontNodes();
+    this.#log.trace('device', 'connects', { device: this.#title, nodes: Object.fromEntries(nodes) });
     try {
-      this.#connection = await driver.connect(this.#frontNodes(), failed);
+      this.#connection = await driver.connect(nodes, failed);
     } catch (error) {
       return this.#fail(reasonOf(error));
     }
@@ -256,6 +260,7 @@ export class BackendDevice {
     this.#failure = undefined;
     await this.#disconnect();
     const text = `${EINVAL} ${reason}`.slice(0, MAX_ERROR_CHARACTERS);
+    this.#log.trace('device', 'failed', { device: this.#title, reason });
     this.#log.warnOnce(`${this.#title} ${text}`, `${this.#title}: ${reason}`);
     this.#setState(xenbus.XenbusStateClosed, (view) => view.write(`${this.#paths.error}/error`, text));
   }

@@ -70,7 +70,7 @@ export class Backends implements BackendHost {
     this.#written = new WrittenFrames(ready.codeMarks, (mfns) => domain.order({ kind: 'written', mfns }));
     this.#grants = new HostGrants({ memory, grantFrames, nrPages, pageInfo });
     this.console = new ConsoleBackend(memory, consoleRing, domain.console, () => this.#raise(consolePort));
-    this.devices = new Devices(this, this.toolstack);
+    this.devices = new Devices(this, this.toolstack, domain.xenstore.log);
     const raise = () => this.#raise(storePort);
     const ring = { domid, memory, ring: storeRing, raise };
     if (saved === undefined) {

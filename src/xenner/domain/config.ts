@@ -5,12 +5,14 @@ import type { EngineWish, GuestMemoryOptions } from '../../kvm/index.js';
 import { layoutXenFrames, type XenFrames } from '../monitor/frames.js';
 import type { AbiProfile } from '../profile/abi-profile.js';
 import { findProfile, LATEST } from '../profile/profiles.js';
-import { checkDomainName, checkUuid, newUuid } from './identity.js';
+import { checkDomainName, checkDomid, checkUuid, DEFAULT_DOMID, newUuid } from './identity.js';
 
 /** What its memory is made of on the host is among it: the guest cannot tell. */
 export interface DomainConfig extends GuestMemoryOptions {
   /** 1 to 64 letters, digits and any of `_.+:@-`, not beginning with a dot. Default `xenner`. */
   name?: string;
+  /** What the guest is called by in xenstore and in its own hypercalls. Default 1: there need be no other domain beside it. */
+  domid?: number;
   /** What the guest finds as its own, and keeps over reboots. Default: a new one. */
   uuid?: string;
   /** Path of the kernel: ELF or bzImage, compressed or not. */
@@ -41,6 +43,7 @@ export interface DomainConfig extends GuestMemoryOptions {
 export interface CompleteConfig {
   readonly name: string;
   readonly uuid: string;
+  readonly domid: number;
   readonly kernel: string;
   readonly ramdisk: string | undefined;
   readonly cmdline: string;
@@ -59,11 +62,12 @@ export const DEFAULT_MEMORY_MIB = 256;
 const DEFAULT_NAME = 'xenner';
 const FRAMES_PER_MIB = 256;
 
-/** @throws XennerError EPROFILE, EDOMAIN_NAME, EUUID */
+/** @throws XennerError EPROFILE, EDOMAIN_NAME, EDOMID, EUUID */
 export function completeConfig(config: DomainConfig): CompleteConfig {
   return {
     name: checkDomainName(config.name ?? DEFAULT_NAME),
     uuid: config.uuid === undefined ? newUuid() : checkUuid(config.uuid),
+    domid: checkDomid(config.domid ?? DEFAULT_DOMID),
     kernel: config.kernel,
     ramdisk: config.ramdisk,
     cmdline: config.cmdline ?? '',

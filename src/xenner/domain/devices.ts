@@ -1,5 +1,6 @@
 /** The devices of a running guest: what the user gave the domain, and their back ends for one start of the guest. */
 import { XennerError } from '../../base/errors.js';
+import type { Logger } from '../../base/log.js';
 import type { BackendHost } from '../backend/backend-host.js';
 import type { Device } from '../backend/device.js';
 import { BackendDevice } from '../backend/xenbus.js';
@@ -20,6 +21,7 @@ export class Devices {
   constructor(
     private readonly host: BackendHost,
     private readonly store: XenstoreHandle,
+    private readonly log: Logger,
   ) {}
 
   /** @param restored the guest has it, and knows nothing of its having been saved */
@@ -29,6 +31,7 @@ export class Devices {
     const backend = new BackendDevice({
       ...{ store: this.store, domid, devid: device.devid, restored },
       driver: device.driver(this.host),
+      log: this.log,
     });
     this.#backends.set(key, backend);
     void backend.removed.then(() => {

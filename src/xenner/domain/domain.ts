@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { resolve } from 'node:path';
 import { XennerError } from '../../base/errors.js';
+import { createLogger } from '../../base/log.js';
 import type { Device } from '../backend/device.js';
 import type { GdbServer } from '../gdb/server.js';
 import type { Json } from '../save/saved.js';
@@ -84,6 +85,7 @@ export class Domain extends EventEmitter<DomainEvents> {
   ) {
     super();
     this.xenstore = options.xenstore ?? new Xenstore();
+    this.xenstore.log = createLogger(config.trace);
     checkDistinct(options.devices ?? []);
     this.#devices = new Set(options.devices);
   }

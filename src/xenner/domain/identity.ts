@@ -1,9 +1,10 @@
 /** What a domain is known by: its name, and its UUID (xen_domain_handle_t). */
 import { readFileSync } from 'node:fs';
 import { XennerError } from '../../base/errors.js';
+import { DOMID_FIRST_RESERVED } from '../abi/xen.js';
 
 /** Domain 0 is the host's back ends. */
-export const DOMID = 1;
+export const DEFAULT_DOMID = 1;
 
 /** Names are parts of paths. */
 const NAME = /^[A-Za-z0-9_+:@-][A-Za-z0-9_.+:@-]{0,63}$/;
@@ -17,6 +18,12 @@ export function checkDomainName(name: string): string {
     `${JSON.stringify(name.slice(0, 80))} is no name for a domain`,
     'take up to 64 letters, digits and any of _.+:@-, and no dot at the beginning',
   );
+}
+
+/** @throws XennerError EDOMID */
+export function checkDomid(domid: number): number {
+  if (Number.isInteger(domid) && domid > 0 && domid < DOMID_FIRST_RESERVED) return domid;
+  throw new XennerError('EDOMID', `${domid} is no domid: 1 to ${DOMID_FIRST_RESERVED - 1}`);
 }
 
 /** In lower case. @throws XennerError EUUID */

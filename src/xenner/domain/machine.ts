@@ -37,7 +37,7 @@ import type { Domain } from './domain-state.js';
 import type { ExitCounts } from './exit-counts.js';
 import { FreeFrames } from './free-frames.js';
 import { HostPorts } from './host-ports.js';
-import { DOMID, handleOf } from './identity.js';
+import { handleOf } from './identity.js';
 import { CONTROL_STOP, type OrderMessage, type ReadyMessage } from './messages.js';
 import { type Answer, Orders } from './orders.js';
 import { installXen, type RingPfns, startOfDay } from './start-of-day.js';
@@ -71,7 +71,7 @@ export interface MachineHost {
 }
 
 export class Machine implements Domain {
-  readonly domid = DOMID;
+  readonly domid: number;
   readonly profile: AbiProfile;
   readonly handle: Uint8Array;
   readonly orders: Orders;
@@ -117,6 +117,7 @@ export class Machine implements Domain {
     checkMemoryMiB(config.memoryMiB);
     checkVcpus(config.vcpus);
     checkCmdline(config.cmdline);
+    this.domid = config.domid;
     this.profile = config.profile;
     this.handle = handleOf(config.uuid);
     this.exits = host.exits;

@@ -8,9 +8,10 @@ import {
   MAX_VCPUS,
   MIN_GUEST_MEMORY_MIB,
 } from '../../base/limits.js';
+import { DOMID_FIRST_RESERVED } from '../abi/xen.js';
 import { openFile, readBytes } from '../builder/image-source.js';
 import type { CompleteConfig } from '../domain/config.js';
-import { checkDomainName, checkUuid } from '../domain/identity.js';
+import { checkDomainName, checkUuid, DEFAULT_DOMID } from '../domain/identity.js';
 import { findProfile } from '../profile/profiles.js';
 import type { Json, Saved } from './saved.js';
 
@@ -57,16 +58,22 @@ function saveFile(path: string): Json {
 }
 
 export function saveConfig(config: CompleteConfig): Json {
-  const { name, uuid, kernel, ramdisk, cmdline, memoryMiB, vcpus, profile, fastPaths, onReboot } = config;
+  const { name, uuid, domid, kernel, ramdisk, cmdline, memoryMiB, vcpus, profile, fastPaths, onReboot } =
+    config;
   return {
     kernel: saveFile(kernel),
     ramdisk: ramdisk === undefined ? null : saveFile(ramdisk),
-    ...{ name, uuid, cmdline, memoryMiB, vcpus, profile: profile.name, fastPaths, onReboot },
+    ...{ name, uuid, domid, cmdline, memoryMiB, vcpus, profile: profile.name, fastPaths, onReboot },
   };
 }
 
 function knownFile(saved: Saved): KnownFile {
   return { path: saved.get('path').text(MAX_PATH), sha256: saved.get('sha256').text(SHA256_HEX) };
+}
+
+/** Files of earlier versions do not say: the guest was domain 1. */
+function domidOf(saved: Saved): number {
+  return saved.has('domid') ? saved.get('domid').int(1, DOMID_FIRST_RESERVED - 1) : DEFAULT_DOMID;
 }
 
 /** @throws XennerError ESAVE_DAMAGED, EPROFILE */
@@ -76,6 +83,7 @@ export function restoreConfig(saved: Saved): SavedConfig {
   const config = {
     name: checkDomainName(saved.get('name').text(MAX_NAME)),
     uuid: checkUuid(saved.get('uuid').text(MAX_NAME)),
+    domid: domidOf(saved),
     kernel: kernel.path,
     ramdisk: ramdisk?.path,
     cmdline: saved.get('cmdline').text(MAX_CMDLINE_BYTES),

@@ -6,7 +6,6 @@ import type { EngineWish, GuestMemoryOptions } from '../../kvm/index.js';
 import type { Device } from '../backend/device.js';
 import { backingOf, framesOf } from '../domain/config.js';
 import { Domain, type DomainWatch } from '../domain/domain.js';
-import { DOMID } from '../domain/identity.js';
 import { Xenstore } from '../xenstore/index.js';
 import { checkFiles, restoreConfig } from './config.js';
 import { SaveFile } from './read.js';
@@ -51,7 +50,7 @@ export async function restoreDomain(
     if (options.verify === true) file.verifyMemory();
     const backends = file.state.get('backends');
     const xenstore = Xenstore.restore(backends.get('xenstore'));
-    checkDevices(xenstore, devices);
+    checkDevices(xenstore, config.domid, devices);
     const { engine = 'auto', gdb, trace = [], onReboot = config.onReboot } = options;
     const domain = new Domain(
       { ...config, backing: backingOf(options), engine, gdb, trace, onReboot },
@@ -66,11 +65,11 @@ export async function restoreDomain(
 }
 
 /** @throws XennerError ESAVE_DEVICES: the guest would wait for ever for one that is not there */
-function checkDevices(xenstore: Xenstore, devices: readonly Device[]): void {
+function checkDevices(xenstore: Xenstore, domid: number, devices: readonly Device[]): void {
   const store = xenstore.client();
   const given = new Set(devices.map(({ type, devid }) => `${type}/${devid}`));
   const missing = ['vbd', 'vif'].flatMap((type) => {
-    const ids = store.directory(`/local/domain/${DOMID}/device/${type}`) ?? [];
+    const ids = store.directory(`/local/domain/${domid}/device/${type}`) ?? [];
     return ids.map((id) => `${type}/${id}`).filter((name) => !given.has(name));
   });
   store.close();

@@ -33,6 +33,11 @@ export class Saved {
     return new Saved(own, `${this.place}.${name}`);
   }
 
+  /** Whether an object has this member. */
+  has(name: string): boolean {
+    return this.get(name).value !== undefined;
+  }
+
   list(maxLength: number): Saved[] {
     if (!Array.isArray(this.value) || this.value.length > maxLength) {
       throw this.wrong(`a list of at most ${maxLength}`);

@@ -6,7 +6,7 @@ import { XENSTORE_PAYLOAD_MAX, XS_ERROR, XS_WATCH_EVENT, xsd_sockmsg } from '../
 import type { Json, Saved } from '../save/saved.js';
 import { Client, type EventSink } from './client.js';
 import { XenstoreError } from './errors.js';
-import { answer } from './requests.js';
+import { answer, requestName } from './requests.js';
 import type { Xenstore } from './store.js';
 import { encodeMessage, encodeStrings, type Message, MessageReader, ProtocolError } from './wire.js';
 
@@ -22,6 +22,12 @@ interface Output {
   /** Of an event: what makes it the same as another. */
   readonly event: string | undefined;
 }
+
+/** Of one message in a trace. */
+const MAX_TRACED_BYTES = 256;
+
+const traced = (payload: Uint8Array) =>
+  Buffer.from(payload.subarray(0, MAX_TRACED_BYTES)).toString('latin1').replaceAll('\0', ' ').trimEnd();
 
 export class Connection implements EventSink {
   readonly client: Client;
@@ -61,7 +67,9 @@ export class Connection implements EventSink {
     const message = this.#reader.feed(bytes);
     if (message === undefined) return;
     this.#held = [];
-    this.#send(this.#answer(message));
+    const answered = this.#answer(message);
+    if (this.store.log.traces('xenstore')) this.#trace(message, answered);
+    this.#send(answered);
     const held = this.#held;
     this.#held = undefined;
     for (const [path, token] of held) this.event(path, token);
@@ -81,6 +89,7 @@ export class Connection implements EventSink {
       this.sink.overflow();
       return;
     }
+    this.store.log.trace('xenstore', 'event', { domid: this.client.domid, path, token });
     const payload = Buffer.from(key, 'latin1');
     this.#send({ type: XS_WATCH_EVENT, reqId: 0, txId: 0, payload }, key);
     this.sink.ready();
@@ -157,6 +166,17 @@ export class Connection implements EventSink {
       if (!(error instanceof XenstoreError)) throw error;
       return { ...message, type: XS_ERROR, payload: encodeStrings(error.code) };
     }
+  }
+
+  #trace({ type, txId, payload }: Message, answered: Message): void {
+    const said = answered.type === XS_ERROR ? 'error' : 'answer';
+    const fields = {
+      domid: this.client.domid,
+      txId,
+      asked: traced(payload),
+      [said]: traced(answered.payload),
+    };
+    this.store.log.trace('xenstore', requestName(type), fields);
   }
 
   #send(message: Message, event?: string): void {

@@ -156,6 +156,12 @@ const REQUESTS = new Map<number, Request>([
   [xs.XS_SET_TARGET, { answer: setTarget, privileged: true }],
 ]);
 
+/** By its constant, for traces. */
+export function requestName(type: number): string {
+  const known = Object.entries(xs).find(([name, value]) => name.startsWith('XS_') && value === type);
+  return known?.[0] ?? `request ${type}`;
+}
+
 /** The answer's payload. @throws XenstoreError */
 export function answer(store: Xenstore, client: Client, { type, txId, payload }: Message): Buffer {
   const request = REQUESTS.get(type);

@@ -1,5 +1,6 @@
 /** The store: the tree as it is now, who uses it, and which domains there are. Knows nothing of sockets, rings and times. */
 import { MAX_XENSTORE_HOST_NODES } from '../../base/limits.js';
+import { createLogger } from '../../base/log.js';
 import { XENSTORE_PAYLOAD_MAX } from '../abi/xs-wire.js';
 import type { Json, Saved } from '../save/saved.js';
 import type { Client } from './client.js';
@@ -28,6 +29,8 @@ const RELEASE = '@releaseDomain' as StorePath;
 const FIRST_NODES = ['/', '/tool', '/tool/xenstored', INTRODUCE, RELEASE] as StorePath[];
 
 export class Xenstore {
+  /** Traces requests that come as messages, their answers and events, and whatever changes. */
+  log = createLogger();
   #tree = Tree.empty;
   #generation = 0;
   readonly #clients = new Set<Client>();
@@ -56,6 +59,8 @@ export class Xenstore {
   replace(tree: Tree, changes: Changes): void {
     const before = this.#tree;
     this.#tree = tree;
+    if (this.log.traces('xenstore'))
+      for (const path of changes.keys()) this.log.trace('xenstore', 'changed', { path });
     for (const client of this.#clients) client.notify({ before, after: tree, paths: changes });
   }
 

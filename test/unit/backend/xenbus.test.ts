@@ -2,7 +2,7 @@
 import { Writable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { XennerError } from '../../../src/base/errors.js';
-import { createLogger } from '../../../src/base/log.js';
+import { createLogger, type Topic } from '../../../src/base/log.js';
 import * as xenbus from '../../../src/xenner/abi/xenbus.js';
 import { BackendDevice, type BackendDriver, type DeviceNodeMap } from '../../../src/xenner/backend/xenbus.js';
 import { type Json, Saved } from '../../../src/xenner/save/saved.js';
@@ -50,9 +50,9 @@ let guest: XenstoreHandle;
 let device: BackendDevice;
 let warnings: string[];
 
-function add(options: { restored?: boolean } = {}): BackendDevice {
+function add(options: { restored?: boolean } = {}, topics: readonly Topic[] = []): BackendDevice {
   const log = createLogger(
-    [],
+    topics,
     new Writable({
       write: (chunk, _encoding, done) => {
         warnings.push((JSON.parse(`${chunk}`) as { msg: string }).msg);
@@ -113,6 +113,13 @@ describe('a device', () => {
     expect(guest.read(`${BACK}/feature-flush-cache`)).toBe('1');
     expect(() => guest.write(`${BACK}/state`, XenbusStateConnected)).toThrow('EACCES');
     expect(calls).toEqual([]);
+  });
+
+  it('traces what both ends do, where that is asked for', async () => {
+    await device.close();
+    device = add({}, ['device']);
+    await connect();
+    expect(warnings).toEqual(['front end', 'connects', 'back end', 'front end']);
   });
 
   it('appears to the guest as a whole', async () => {

@@ -1,6 +1,8 @@
 /** Requests and answers as payloads (docs/misc/xenstore.txt), the order of answers and events, and what waits to be taken. */
+import { Writable } from 'node:stream';
 import { beforeEach, describe, expect, it } from 'vitest';
 import * as limits from '../../../src/base/limits.js';
+import { createLogger } from '../../../src/base/log.js';
 import * as xs from '../../../src/xenner/abi/xs-wire.js';
 import { type Json, Saved } from '../../../src/xenner/save/saved.js';
 import { Connection } from '../../../src/xenner/xenstore/connection.js';
@@ -340,4 +342,32 @@ describe('saved and restored', () => {
       expect.objectContaining({ code: 'ESAVE_DAMAGED' }),
     );
   });
+});
+
+it('traces requests, their answers, what they change and events, and nothing unasked', () => {
+  const lines: Record<string, unknown>[] = [];
+  const destination = new Writable({
+    write: (chunk, _encoding, done) => {
+      const { msg, time: _, level: __, topic, ...fields } = JSON.parse(`${chunk}`) as Record<string, unknown>;
+      lines.push({ [`${topic} ${msg}`]: fields });
+      done();
+    },
+  });
+  store.log = createLogger(['exit'], destination);
+  const guest = connect(GUEST);
+  ask(guest, xs.XS_WRITE, 'data/quiet\0x');
+  store.log = createLogger(['xenstore'], destination);
+  ask(guest, xs.XS_WATCH, 'data\0token\0');
+  ask(guest, xs.XS_WRITE, `data/a\0${'x'.repeat(1000)}`);
+  ask(guest, xs.XS_READ, '/nobody/s\0', 7);
+  const domid = GUEST;
+  const home = `/local/domain/${GUEST}`;
+  expect(lines).toEqual([
+    { 'xenstore XS_WATCH': { domid, txId: 0, asked: 'data token', answer: 'OK' } },
+    { 'xenstore event': { domid, path: 'data', token: 'token' } },
+    { 'xenstore changed': { path: `${home}/data/a` } },
+    { 'xenstore XS_WRITE': { domid, txId: 0, asked: `data/a ${'x'.repeat(249)}`, answer: 'OK' } },
+    { 'xenstore event': { domid, path: 'data/a', token: 'token' } },
+    { 'xenstore XS_READ': { domid, txId: 7, asked: '/nobody/s', error: 'ENOENT' } },
+  ]);
 });

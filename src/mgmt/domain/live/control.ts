@@ -20,7 +20,7 @@ export interface DomainInfo extends DomainRecord {
   readonly engine?: string;
   /** What it sees of the machine. */
   readonly profile?: string;
-  /** In xenstore, which has no other domain: /local/domain/N. */
+  /** In xenstore, /local/domain/N: a guest that was restored has the domid that it was saved with. */
   readonly storeDomid?: number;
   /** What it has now, of memoryMiB: the rest it has given back. */
   readonly currentMemoryMiB?: number;

@@ -132,8 +132,8 @@ export class LiveDomain {
     const run = domain && {
       engine: domain.engine,
       profile: domain.profile,
-      currentMemoryMiB: this.folder.record.memoryMiB - domain.stats().freePages / PAGES_PER_MIB,
       storeDomid: withStore(domain, (_, domid) => domid),
+      currentMemoryMiB: this.folder.record.memoryMiB - domain.stats().freePages / PAGES_PER_MIB,
     };
     return { ...this.folder.record, ...run, definition };
   }
@@ -234,7 +234,7 @@ export class LiveDomain {
     );
     const { kernel, ramdisk, cmdline } = this.#boot;
     return {
-      ...{ name: folder.record.name, uuid: folder.record.uuid, kernel, cmdline },
+      ...{ name: folder.record.name, uuid: folder.record.uuid, domid: this.domid, kernel, cmdline },
       ...(ramdisk !== undefined && { ramdisk }),
       // What it may have at most is what it begins with: the rest is taken back before its driver looks.
       ...{ memoryMiB: definition.maxMemoryMiB, vcpus: definition.maxVcpus },
