@@ -5,9 +5,6 @@
  */
 #include "monitor.h"
 
-#define INT80_VECTOR 0x80
-#define FIRST_INTERRUPT 32
-
 extern const char stub[], stub_slow[];
 
 static void set_syscall_entry(struct vcpu_area *v, const char *entry) {

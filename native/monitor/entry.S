@@ -26,8 +26,9 @@ vectors:
         pushq $0
         .endif
         pushq $vector
-        .if vector == 1
-        jmp debug
+        .if (vector == 1) || (vector == 2) || (vector == 8) || (vector == 18) || \
+            ((vector >= FIRST_INTERRUPT) && (vector != INT80_VECTOR))
+        jmp common_other_stack
         .else
         jmp common
         .endif
@@ -94,18 +95,19 @@ restore:
         .globl iretq_to_guest
 iretq_to_guest:
         iretq
-debug:
+/* What has a stack of its own, as it may come in the stub while the stack is still the user's. */
+common_other_stack:
         cld
         save_regs
         movq %rsp, %rdi
         testb $3, REGS_cs(%rsp)
         jz fault_inside
-        call debug_from_guest
+        call to_main_stack
         movq %rax, %rsp
         movq %rax, %rdi
         call trap_entry
         jmp restore
-/* A fault in ring 0: trap_inside fixes it up or gives up; it returns the frame to restore. */
+/* A trap in ring 0: trap_inside fixes it up or gives up; it returns the frame to restore. */
 fault_inside:
         call trap_inside
         movq %rax, %rsp
@@ -131,57 +133,53 @@ fault_inside:
         .globl stub
 stub:
         enter_stack
+entered:
         cmpb $0, AREA(user)(%rsp)
         je from_kernel
 
-/* A user's syscall: the frame of create_bounce_frame for the syscall callback, which finds rcx and r11 on its stack. */
-        pushq $SEL_KERNEL_SS
-        pushq %rax
-        movq %rcx, AREA(scratch_rcx)+16(%rsp)
-        movq AREA(vcpu_info)+16(%rsp), %rax
+/*
+ * A user's syscall: the frame of create_bounce_frame for the syscall callback, which finds rcx and r11 on its stack and
+ * nothing in the registers. LRETQ costs half of an IRETQ but leaves the flags as they are: so SYSCALL does not clear IF.
+ * An interrupt that comes meanwhile takes all of this back and has the C code do it.
+ */
+        movq %rax, AREA(scratch_rax)(%rsp)
+        movq %rcx, AREA(scratch_rcx)(%rsp)
+user_saved:
+        movq AREA(vcpu_info)(%rsp), %rax
         cmpw $0, (%rax)                 /* evtchn_upcall_pending, evtchn_upcall_mask */
         jne user_slow
-        cmpq $0, AREA(syscall_callback)+16(%rsp)
+        cmpq $0, AREA(syscall_callback)(%rsp)
         je user_slow
-        movq AREA(kernel_sp)+16(%rsp), %rax
+        movq AREA(kernel_sp)(%rsp), %rax
         andq $~15, %rax
         subq $7*8, %rax
-bounce_begin:
         movq %rcx, 0*8(%rax)
         movq %r11, 1*8(%rax)
         movq %rcx, 2*8(%rax)
         movq $SEL_USER_CS64, 3*8(%rax)
         movq %r11, 4*8(%rax)
         movq $SEL_USER_DS, 6*8(%rax)
-        movq AREA(scratch)+16(%rsp), %rcx
+        movq AREA(scratch)(%rsp), %rcx
         movq %rcx, 5*8(%rax)
-bounce_end:
-        movb $0, AREA(user)+16(%rsp)
+        movb $0, AREA(user)(%rsp)
         swapgs
-        testb $1, AREA(syscall_flags)+16(%rsp)
+user_swapped:
+        testb $1, AREA(syscall_flags)(%rsp)
         jz 1f
-        movq AREA(vcpu_info)+16(%rsp), %rcx
+        movq AREA(vcpu_info)(%rsp), %rcx
         movb $1, 1(%rcx)
-1:      movq %rax, %rcx
-        movq (%rsp), %rax
-        movq %rcx, (%rsp)
-        movl %r11d, %ecx
-        andl $~(EFLAGS_NOT_FOR_KERNEL | EFLAGS_NOT_FROM_GUEST), %ecx
-        orl $EFLAGS_IF_AND_FIXED, %ecx
-        pushq %rcx
+1:      pushq $SEL_KERNEL_SS
+        pushq %rax
+        movq AREA(scratch_rax)+2*8(%rsp), %rax
         pushq $SEL_KERNEL_CS
-        pushq AREA(syscall_callback)+4*8(%rsp)
-        movq AREA(scratch_rcx)+5*8(%rsp), %rcx
-        iretq
-
-user_slow:
-        movq AREA(scratch_rcx)+16(%rsp), %rcx
-        popq %rax
-        addq $8, %rsp
-        jmp slow
+        pushq AREA(syscall_callback)+3*8(%rsp)
+        lretq
+user_end:
 
 /* The kernel: iret is a hypercall (struct iret_context in public/arch-x86/xen-x86_64.h), whose frame gives all registers. */
 from_kernel:
+        cli
+from_kernel_begin:
         cmpq $__HYPERVISOR_iret, %rax
         jne slow
         testb $DOMAIN_FAST_PATHS, AREA(fast_paths)(%rsp)
@@ -259,7 +257,19 @@ stub_iretq_2:
 iret_slow:
         leaq stub - BLOCK_STUB + BLOCK_STACK_TOP(%rip), %rsp
         movl $__HYPERVISOR_iret, %eax
+        jmp slow
+
+user_undo:
+        swapgs
+        movq stub - BLOCK_STUB + BLOCK_VCPU_AREA + VCPU_vcpu_info(%rip), %rax
+        movb $0, 1(%rax)
+user_slow:
+        leaq stub - BLOCK_STUB + BLOCK_STACK_TOP(%rip), %rsp
+        movb $1, AREA(user)(%rsp)
+        movq AREA(scratch_rcx)(%rsp), %rcx
+        movq AREA(scratch_rax)(%rsp), %rax
 slow:
+        cli
         pushq $SEL_USER_DS
         pushq stub - BLOCK_STUB + BLOCK_VCPU_AREA + VCPU_scratch(%rip)
         jmp *slow_target(%rip)
@@ -267,10 +277,12 @@ slow:
         .globl stub_slow
 /* LSTAR of a vCPU that a debugger steps: no way by the C code, where it stops. */
 stub_slow:
+        cli
         enter_stack
         jmp slow
         .balign 16
 stub_compat:
+        cli
         enter_stack
         pushq $SEL_USER_DS
         pushq stub - BLOCK_STUB + BLOCK_VCPU_AREA + VCPU_scratch(%rip)
@@ -284,11 +296,25 @@ stub_end:
 
         .section .rodata
         .balign 8
-/* Where a fault inside the stub goes on: offsets in the stub, begin, end, fixup. Zero ends the table. */
+/*
+ * Where the stub goes on, without interrupts, after a fault or an interrupt: offsets, begin, end, fixup. What begins
+ * with CLI begins again. Zero ends the table.
+ */
         .globl stub_fixups
+        .macro fixup begin, end, to
+        .long \begin - stub, \end - stub, \to - stub
+        .endm
 stub_fixups:
-        .long bounce_begin - stub, bounce_end - stub, user_slow - stub
-        .long iret_begin - stub, iret_end - stub, iret_slow - stub
+        fixup stub, entered, stub_slow
+        fixup entered, user_saved, slow
+        fixup user_saved, user_swapped, user_slow
+        fixup user_swapped, user_end, user_undo
+        fixup from_kernel, from_kernel_begin, slow
+        fixup iret_begin, iret_end, iret_slow
+        fixup user_slow, slow, user_slow
+        fixup slow, slow + 1, slow
+        fixup stub_slow, stub_slow + 1, stub_slow
+        fixup stub_compat, stub_compat + 1, stub_compat
         .long 0, 0, 0
 /* The iretq instructions that load what the guest chose. */
         .globl stub_iretqs

@@ -8,6 +8,7 @@
 void offsets(void);
 void offsets(void) {
   VCPU(scratch);
+  VCPU(scratch_rax);
   VCPU(scratch_rcx);
   VCPU(user);
   VCPU(vcpu_info);

@@ -6,7 +6,6 @@
 #define DR6_DEFAULT 0xffff0ff0ul
 /* AC VM RF NT TF DF and IOPL: create_bounce_frame (xen/arch/x86/x86_64/entry.S) and SYSCALL's own mask. */
 #define EFLAGS_NOT_FOR_KERNEL 0x77500ul
-#define INT80_VECTOR 0x80
 #define SYSCALL_SIZE 2
 
 void crash(struct vcpu_area *v, u64 reason) {
@@ -276,12 +275,12 @@ static struct regs *main_stack(struct vcpu_area *v) {
 }
 
 /*
- * #DB has a stack of its own, as it may come before SYSCALL's code has left the user's (a `mov ss` with a
- * watchpoint right before it). The guest's own #DB goes on where every trap does: what it does may meet a
- * watchpoint again.
+ * Interrupts and some traps have a stack of their own, as they may come before SYSCALL's code has left the
+ * user's (#DB: a `mov ss` with a watchpoint right before it). Out of the guest they go on where every trap
+ * does: what is done for them may meet a watchpoint again.
  */
-struct regs *debug_from_guest(const struct regs *r);
-struct regs *debug_from_guest(const struct regs *r) {
+struct regs *to_main_stack(const struct regs *r);
+struct regs *to_main_stack(const struct regs *r) {
   struct regs *top = main_stack(this_vcpu());
   *top = *r;
   return top;
@@ -327,10 +326,6 @@ static int is_harmless(struct vcpu_area *v, struct regs *r) {
     return 1;
   case TRAP_nmi:
     return 1;
-  case KICK_VECTOR: /* ends HLT: vcpu_sleep() */
-  case TIMER_VECTOR:
-    interrupt(v, r->vector);
-    return 1;
   case TRAP_page_fault:
     return is_ldt_fault(v, read_cr2(), r->error_code) && map_ldt(v, read_cr2());
   default:
@@ -338,18 +333,31 @@ static int is_harmless(struct vcpu_area *v, struct regs *r) {
   }
 }
 
-/* A fault in ring 0. Returns the frame to go on with. */
-struct regs *trap_inside(struct regs *r);
-struct regs *trap_inside(struct regs *r) {
-  struct vcpu_area *v = this_vcpu();
-  u64 stub = ((u64)v & ~(BLOCK_SIZE - 1)) + BLOCK_STUB, offset = r->rip - stub;
-  if (is_harmless(v, r)) return r;
-  if (is_iretq(r->rip, offset)) return iretq_fault(v, r);
+static int fix_up_stub(struct regs *r, u64 stub) {
+  u64 offset = r->rip - stub;
   for (const u32 *p = stub_fixups; p[1]; p += 3)
     if (offset >= p[0] && offset < p[1]) {
       r->rip = stub + p[2];
-      return r;
+      r->rflags &= ~X86_EFLAGS_IF;
+      return 1;
     }
+  return 0;
+}
+
+/* A trap in ring 0. Returns the frame to go on with. */
+struct regs *trap_inside(struct regs *r);
+struct regs *trap_inside(struct regs *r) {
+  struct vcpu_area *v = this_vcpu();
+  u64 stub = ((u64)v & ~(BLOCK_SIZE - 1)) + BLOCK_STUB;
+  if (r->vector >= FIRST_INTERRUPT) {
+    /* In the stub, whose C code looks for what it is about; or it ends HLT: vcpu_sleep(). */
+    interrupt(v, r->vector);
+    fix_up_stub(r, stub);
+    return r;
+  }
+  if (is_harmless(v, r)) return r;
+  if (is_iretq(r->rip, r->rip - stub)) return iretq_fault(v, r);
+  if (fix_up_stub(r, stub)) return r;
   for (const int *p = ex_table_start; p < ex_table_end; p += 2)
     if (r->rip == (u64)p + p[0]) {
       r->rip = (u64)(p + 1) + p[1];

@@ -40,6 +40,7 @@ typedef long s64;
 #define BLOCK_STUB 0x1000
 #define BLOCK_VCPU_AREA 0x2000
 #define BLOCK_STACK_TOP 0x8000
+#define BLOCK_INTERRUPT_TOP 0x9000
 #define BLOCK_IST_TOP 0xa000
 #define BLOCK_DEBUG_TOP 0xc000
 #define BLOCK_PTWR_TABLES 0xc000 /* one a level; L4 first */
@@ -62,6 +63,8 @@ typedef long s64;
 
 #define EXIT_PORT 0x9e
 #define BELL_PORT 0xa0 /* 32 bits: the event channel that was sent on */
+#define FIRST_INTERRUPT 32
+#define INT80_VECTOR 0x80 /* an exception rather: a gate that user code may use */
 #define KICK_VECTOR 0xf0
 #define TIMER_VECTOR 0xf1 /* of the local APIC, where there is one */
 /* Pseudo vectors: the two syscall entries, and a trap of which nothing is left to do. */
@@ -188,6 +191,7 @@ struct runstate {
 
 struct vcpu_area {
   u64 scratch; /* guest rsp, between the syscall stub and the stack */
+  u64 scratch_rax;
   u64 scratch_rcx;
   u64 user; /* the guest was in user mode; SYSCALL itself does not tell */
   u64 exit_reason;

@@ -14,8 +14,8 @@ import { inLab, ROOT } from './lib/lab.js';
  */
 const NAMES = [
   ...['hello', 'hypercall-page', 'exceptions', 'page-fault', 'syscall', 'segment-base', 'evtchn-upcall'],
-  ...['ptwr', 'selectors', 'nested-traps', 'debug-registers', 'fpu', 'block-poll'],
-  ...['ldt', 'nmi', 'tlb', 'mmu-update', 'shutdown-crash'],
+  ...['ptwr', 'selectors', 'nested-traps', 'debug-registers', 'fpu', 'block-poll', 'syscall-interrupted'],
+  ...['ldt', 'nmi', 'iret', 'watchpoints-in-xen', 'tlb', 'mmu-update', 'shutdown-crash'],
 ];
 const golden = (name: string) => readFileSync(join(ROOT, 'test/guest', name, 'expected.txt'), 'utf8');
 

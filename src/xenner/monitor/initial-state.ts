@@ -6,8 +6,8 @@ import * as area from './vcpu-area.js';
 const CR0 = 0x80050033n; // PG AM WP NE ET MP PE
 const CR4 = 0x6a0n; // OSXMMEXCPT OSFXSR PGE PAE
 const EFER = 0xd01n; // NXE LMA LME SCE
-/** SYSCALL clears AC NT IF TF DF and IOPL. */
-const SFMASK = 0x47700n;
+/** SYSCALL clears AC NT TF DF and IOPL; not IF, see native/monitor/entry.S. */
+const SFMASK = 0x47500n;
 const PAT = 0x50100070406n;
 const DATA_DPL3 = 0xcff300;
 const CODE64_DPL1 = 0xafbb00;

@@ -15,14 +15,23 @@ const ENTRIES = 512;
 const TSS_LIMIT = 0x67;
 const VECTORS = 256;
 /** Vectors that `int n` reaches directly: int3, into, int 0x80. Others arrive as #GP, which the monitor sorts out. */
-const USER_VECTORS: ReadonlySet<number> = new Set([3, 4, 0x80]);
-/** NMI, #DF and #MC have a stack of their own: they may come when the other cannot be used. #DB has another. */
+const USER_VECTORS: ReadonlySet<number> = new Set([3, 4, area.INT80_VECTOR]);
+/**
+ * NMI, #DF and #MC have a stack of their own: they may come when the other cannot be used. #DB has another, and interrupts,
+ * in which a #DB may come.
+ */
 const IST: ReadonlyMap<number, bigint> = new Map([
   [1, 2n],
   [2, 1n],
   [8, 1n],
   [18, 1n],
 ]);
+const IST_OF_INTERRUPTS = 3n;
+
+function stackOf(vector: number): bigint {
+  const interrupt = vector >= area.FIRST_INTERRUPT && vector !== area.INT80_VECTOR;
+  return interrupt ? IST_OF_INTERRUPTS : (IST.get(vector) ?? 0n);
+}
 
 export interface HoleEntries {
   readonly xen: bigint;
@@ -94,7 +103,7 @@ function writeIdt(memory: GuestMemory, idt: Gpa, image: MonitorImage): void {
   for (let vector = 0; vector < VECTORS; vector++) {
     const handler = image.vectorEntry(vector);
     const dpl = USER_VECTORS.has(vector) ? 3n : 0n;
-    const ist = IST.get(vector) ?? 0n;
+    const ist = stackOf(vector);
     const low =
       (handler & 0xffffn) |
       (BigInt(area.SEL_MONITOR_CS) << 16n) |
@@ -115,6 +124,7 @@ function installBlock(memory: GuestMemory, frames: XenFrames, image: MonitorImag
   memory.writeU64(gpa(tss + 4), va + BigInt(area.BLOCK_STACK_TOP)); // RSP0
   memory.writeU64(gpa(tss + 36), va + BigInt(area.BLOCK_IST_TOP)); // IST1
   memory.writeU64(gpa(tss + 44), va + BigInt(area.BLOCK_DEBUG_TOP)); // IST2
+  memory.writeU64(gpa(tss + 52), va + BigInt(area.BLOCK_INTERRUPT_TOP)); // IST3
   memory.writeU16(gpa(tss + 102), TSS_LIMIT + 1); // no I/O bitmap: no port for rings 1 to 3
   memory.copyIn(gpa(block + area.BLOCK_STUB), image.stub);
   writeGdt(memory, frames.xenGdt[vcpu]!, va + BigInt(area.BLOCK_TSS));

@@ -26,6 +26,7 @@ export const BLOCK_TSS = 0x0000;
 export const BLOCK_STUB = 0x1000;
 export const BLOCK_VCPU_AREA = 0x2000;
 export const BLOCK_STACK_TOP = 0x8000;
+export const BLOCK_INTERRUPT_TOP = 0x9000;
 export const BLOCK_IST_TOP = 0xa000;
 export const BLOCK_DEBUG_TOP = 0xc000;
 export const BLOCK_PTWR_TABLES = 0xc000;
@@ -49,6 +50,8 @@ export const SEL_SHOWN_KERNEL_SS = 0xe02b;
 
 export const EXIT_PORT = 0x9e;
 export const BELL_PORT = 0xa0;
+export const FIRST_INTERRUPT = 32;
+export const INT80_VECTOR = 0x80;
 export const KICK_VECTOR = 0xf0;
 export const TIMER_VECTOR = 0xf1;
 
@@ -166,8 +169,9 @@ export const runstate = cstruct('struct runstate', HEADER, 48, {
   time: array(u64, 4),
 });
 
-export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5968, {
+export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5976, {
   scratch: u64,
+  scratch_rax: u64,
   scratch_rcx: u64,
   user: u64,
   exit_reason: u64,

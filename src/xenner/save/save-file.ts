@@ -21,7 +21,7 @@ export const SAVE_VERSION = 2;
  * To be raised with any change of what lies in a guest's memory for the monitor and the hypervisor: native/monitor/vcpu_area.h,
  * src/xenner/monitor/frames.ts. A guest runs on with the monitor that it was saved with.
  */
-export const LAYOUT_VERSION = 3;
+export const LAYOUT_VERSION = 4;
 
 export const PAGE = 4096;
 export const CHUNK_BYTES = 2 ** 20;
