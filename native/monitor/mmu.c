@@ -118,13 +118,14 @@ static s64 copy_page(u64 to, u64 from) {
   return 0;
 }
 
-/* MMUEXT_TLB_FLUSH_MULTI and _INVLPG_MULTI: other vCPUs flush all, once for all calls of a multicall. */
+/* MMUEXT_TLB_FLUSH_MULTI and _INVLPG_MULTI: other vCPUs flush once for all calls of a multicall. */
 static s64 flush_many(struct vcpu_area *v, u64 mask, int all, u64 address) {
   u64 self = 1ul << v->id;
   if (!(DOMAIN->flags & DOMAIN_LAPIC)) return LEAVE_TO_HYPERVISOR;
   if (!all && !address_ok(address)) return 0;
   if (mask & ~self) {
     v->flush_mask |= mask & ~self;
+    v->flush_what = both_flushes(v->flush_what, all ? FLUSH_EVERYTHING : (address & ~0xffful) | FLUSH_PAGE);
     v->pending |= PENDING_FLUSH_OTHERS;
   }
   if (!(mask & self)) return 0;

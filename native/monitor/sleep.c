@@ -29,6 +29,7 @@ fault:
 }
 
 static int may_wake_up(struct vcpu_area *v) {
+  if (unlikely(*(volatile u64 *)&v->nmi)) return 1;
   vcpu_info_t *info = vcpu_info(v);
   u8 pending = *(volatile u8 *)&info->evtchn_upcall_pending;
   if (!v->polling) return pending;

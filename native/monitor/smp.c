@@ -13,10 +13,20 @@ static u64 nr_vcpus(void) {
   return nr < MAX_VCPUS ? nr : MAX_VCPUS;
 }
 
+u64 both_flushes(u64 a, u64 b) {
+  if (a == b || a == FLUSH_NOTHING) return b;
+  return b == FLUSH_NOTHING ? a : FLUSH_EVERYTHING;
+}
+
 void flush_if_asked(struct vcpu_area *v) {
   u64 asked = __atomic_load_n(&v->flush_requests, __ATOMIC_ACQUIRE);
   if (likely(asked == v->flush_done)) return;
-  load_cr3(v->cr3);
+  /* Whoever asks has said for what before; nothing is left of that if it was done with an earlier request. */
+  u64 what = __atomic_exchange_n(&v->flush_wanted, FLUSH_NOTHING, __ATOMIC_SEQ_CST);
+  if (what == FLUSH_EVERYTHING)
+    load_cr3(v->cr3);
+  else if (what != FLUSH_NOTHING)
+    invlpg(what);
   __atomic_store_n(&v->flush_done, asked, __ATOMIC_RELEASE);
 }
 
@@ -66,14 +76,22 @@ void send_kick(u64 id) {
   wrmsr(MSR_X2APIC_ICR, id << 32 | KICK_VECTOR);
 }
 
-/* Returns when every vCPU of the mask has flushed its TLB, or will before it runs guest code. */
-static void shoot_down(struct vcpu_area *v, u64 mask) {
+static u64 request_flush(struct vcpu_area *v, u64 what) {
+  u64 wanted = __atomic_load_n(&v->flush_wanted, __ATOMIC_RELAXED);
+  while (!__atomic_compare_exchange_n(&v->flush_wanted, &wanted, both_flushes(wanted, what), 0,
+                                      __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+  }
+  return __atomic_add_fetch(&v->flush_requests, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Returns when every vCPU of the mask has flushed that of its TLB, or will before it runs guest code. */
+static void shoot_down(struct vcpu_area *v, u64 mask, u64 what) {
   u64 wanted[MAX_VCPUS];
   mask &= (1ul << nr_vcpus()) - 1;
   mask &= ~(1ul << v->id);
   for (u64 id = 0; id < MAX_VCPUS; id++) {
     if (!(mask >> id & 1)) continue;
-    wanted[id] = __atomic_add_fetch(&area_of(id)->flush_requests, 1, __ATOMIC_SEQ_CST);
+    wanted[id] = request_flush(area_of(id), what);
     if (__atomic_load_n(&area_of(id)->outside, __ATOMIC_SEQ_CST))
       mask &= ~(1ul << id);
     else
@@ -92,15 +110,16 @@ static void shoot_down(struct vcpu_area *v, u64 mask) {
 
 /* PENDING_FLUSH_ALL and _OTHERS; returns what is left to do for the vCPU itself. */
 u64 flush_others(struct vcpu_area *v, u64 pending) {
-  u64 mask = v->flush_mask;
+  u64 mask = v->flush_mask, what = v->flush_what;
   v->flush_mask = 0;
+  v->flush_what = FLUSH_NOTHING;
   if (!(pending & PENDING_FLUSH_ALL)) {
-    shoot_down(v, mask);
+    shoot_down(v, mask, what);
     return 0;
   }
   if (DOMAIN->flags & DOMAIN_LAPIC) {
     __atomic_fetch_add(&DOMAIN->flush_clock, 1, __ATOMIC_SEQ_CST);
-    shoot_down(v, ~0ul);
+    shoot_down(v, ~0ul, FLUSH_EVERYTHING);
   } else
     exit_to_hypervisor(v, MONITOR_EXIT_FLUSH_ALL);
   return PENDING_CR3;

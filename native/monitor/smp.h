@@ -16,6 +16,8 @@ static inline struct vcpu_area *area_of(u64 id) {
   return (struct vcpu_area *)(MONITOR_VA + BLOCK_OFFSET(id) + BLOCK_VCPU_AREA);
 }
 
+/* Of two FLUSH_*, what does both. */
+u64 both_flushes(u64 a, u64 b);
 void flush_if_asked(struct vcpu_area *v);
 u64 flush_others(struct vcpu_area *v, u64 pending);
 /* Interrupts another vCPU, which looks at its events and flushes then. */

@@ -260,7 +260,10 @@ void trap_entry(struct regs *r) {
     exception(v, r);
   else if (r->vector != VECTOR_NONE)
     interrupt(v, r->vector);
-  if (likely(!v->ptwr.active)) deliver_events(v, r);
+  if (likely(!v->ptwr.active)) {
+    deliver_events(v, r);
+    if (unlikely(v->nmi)) exit_to_hypervisor(v, MONITOR_EXIT_NMI);
+  }
   apply_pending(v);
   if (unlikely(v->debug)) debug_leave(v, r);
   if (unlikely(v->rest)) exit_to_hypervisor(v, MONITOR_EXIT_REST);

@@ -88,6 +88,12 @@ typedef long s64;
   10 /* a #DB; hypercall[0] = DR6, in the answer what of it is the guest's; result 0: nothing is */
 
 #define MONITOR_EXIT_REST 11 /* vcpu_area.rest; nothing of the monitor's is half done */
+#define MONITOR_EXIT_NMI 12  /* vcpu_area.nmi; the registers are the guest's */
+
+/* Flushes of a TLB: nothing, one page with its address in the upper bits, or everything. */
+#define FLUSH_NOTHING 0
+#define FLUSH_PAGE 1
+#define FLUSH_EVERYTHING 0xfffffffffffffffful
 
 #define LDT_UNMAP 0xfffffffffffffffful
 
@@ -233,6 +239,7 @@ struct vcpu_area {
   u64 iobitmap_ports;
   u64 ldt_mapped; /* pages of the LDT that have been mapped since it was set */
   u64 rest;       /* leave by MONITOR_EXIT_REST on the way back to the guest */
+  u64 nmi;        /* leave by MONITOR_EXIT_NMI there; it also ends a sleep */
   struct runstate runstate;
   u64 runstate_area; /* the guest's copy of that: a linear address; 0: none */
   u64 polling;       /* sleeps in SCHEDOP_poll */
@@ -247,7 +254,9 @@ struct vcpu_area {
   u64 outside;        /* runs no code: nobody waits for it to flush its TLB */
   u64 flush_requests; /* flushes of its TLB that others have asked for, and the last of them that is done */
   u64 flush_done;
-  u64 flush_mask; /* for PENDING_FLUSH_OTHERS: a bit a vCPU */
+  u64 flush_wanted; /* what they are for: FLUSH_* */
+  u64 flush_mask;   /* for PENDING_FLUSH_OTHERS: a bit a vCPU, and what they have to flush */
+  u64 flush_what;
   u64 holds_lock;
   struct ptwr ptwr;
   struct regs fault_registers; /* the guest's registers when a write through ptwr began */

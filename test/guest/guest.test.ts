@@ -31,10 +31,20 @@ function deviation(name: string): string | undefined {
   return existsSync(file) ? readFileSync(file, 'utf8').trim() : undefined;
 }
 
+/** As test/oracle/run.sh. */
+const vcpusOf = (name: string) => (name.startsWith('smp-') ? 2 : 1);
+
 /** The console and how the domain ended, in the form of expected.txt; a crash that is not expected is shown. */
 async function run(name: string, engine: 'soft', fastPaths: boolean): Promise<string> {
   const kernel = join(kernels, `${name}.elf`);
-  const domain = await createDomain({ kernel, memoryMiB: 64, engine, fastPaths, onReboot: 'end' });
+  const domain = await createDomain({
+    kernel,
+    memoryMiB: 64,
+    engine,
+    fastPaths,
+    vcpus: vcpusOf(name),
+    onReboot: 'end',
+  });
   let text = '';
   domain.on('console', (chunk: Buffer) => {
     text += chunk.toString('latin1');

@@ -19,12 +19,15 @@ cleanup() {
 }
 trap cleanup EXIT
 
+vcpus=1
+case "${kernel##*/}" in smp-*) vcpus=2 ;; esac
+
 # Xen says nothing of guests (guest_loglvl=none), so none of its lines falls between two of the kernel's.
-xen_line="console=com1 com1=115200,8n1 dom0_mem=64M dom0_max_vcpus=1 noreboot loglvl=warning"
+xen_line="console=com1 com1=115200,8n1 dom0_mem=64M dom0_max_vcpus=$vcpus noreboot loglvl=warning"
 xen_line="$xen_line guest_loglvl=${XENNER_ORACLE_GUEST_LOG:-none} serial_tx_buffer=1M"
 
 timeout "$limit" "$qemu" \
-  -accel tcg -cpu max -m 256 -display none -nodefaults -no-reboot -vga none \
+  -accel tcg -cpu max -smp "$vcpus" -m 256 -display none -nodefaults -no-reboot -vga none \
   -kernel "$xen" -append "$xen_line" -initrd "$kernel" -serial stdio </dev/null \
   >"$fifo_dir/serial" 2>"$fifo_dir/stderr" &
 qemu_pid=$!

@@ -36,6 +36,8 @@ export interface Vcpu {
 
   /** Adds PENDING_* work for the monitor to do before the guest goes on. */
   addPending(bits: number): void;
+  /** Takes its NMI on its way back to the guest; it is woken up for that (vcpu_kick, xen/arch/x86/domain.c). */
+  stopForNmi(): void;
   /** SCHEDOP_block: sleeps until an event is pending for this vCPU. */
   block(): void;
   /** SCHEDOP_poll: sleeps until one of at most MAX_POLL_PORTS ports is pending, an upcall is due, or at timeoutNs (0: never). */

@@ -10,6 +10,7 @@ import {
 import { RUNSTATE_offline, RUNSTATE_running } from '../abi/vcpu.js';
 import { VIRQ_TIMER, vcpu_info } from '../abi/xen.js';
 import { HypercallArgs } from '../hypercall/call.js';
+import { deliverNmi } from '../hypercall/nmi.js';
 import { dispatch } from '../hypercall/table.js';
 import { GuestAccess } from '../mm/guest-access.js';
 import { destroyLdt, mapLdtPage } from '../mm/ldt.js';
@@ -167,7 +168,7 @@ export class VirtualCpu implements Vcpu {
     this.area.setLow('rest', 0);
     if (!this.#resting) return;
     this.#resting = false;
-    if (this.area.low('pending') !== 0) this.engine.inject(monitor.KICK_VECTOR);
+    if (this.area.low('pending') !== 0 || this.area.low('nmi') !== 0) this.engine.inject(monitor.KICK_VECTOR);
     this.#goOn();
     this.wake();
   }
@@ -183,6 +184,11 @@ export class VirtualCpu implements Vcpu {
     this.#online = online;
     this.#out = started;
     this.#resting = online;
+  }
+
+  stopForNmi(): void {
+    this.area.setLow('nmi', 1);
+    if (!this.#handling && this.#started && this.#online && !this.#resting) this.#kick();
   }
 
   block(): void {
@@ -228,7 +234,7 @@ export class VirtualCpu implements Vcpu {
     const state = initialState(image, this, this.startRegisters!);
     this.engine.setState({ ...state, tscOffset: clock.tscOffset });
     // What VCPUOP_initialise left to the monitor, or a debugger wants.
-    if (this.area.low('pending') !== 0 || this.area.low('debug') !== 0)
+    if ((this.area.low('pending') | this.area.low('debug') | this.area.low('nmi')) !== 0)
       this.engine.inject(monitor.KICK_VECTOR);
     this.area.setLow('outside', 0);
     this.domain.resume(this);
@@ -327,6 +333,10 @@ export class VirtualCpu implements Vcpu {
         break;
       case monitor.MONITOR_EXIT_REST:
         this.#resting = this.domain.orders.restWanted;
+        break;
+      case monitor.MONITOR_EXIT_NMI:
+        this.area.setLow('nmi', 0);
+        deliverNmi(this);
         break;
       case monitor.MONITOR_EXIT_CRASH:
         this.#crash(crashClause(this.area.low('crash_reason')));

@@ -66,11 +66,9 @@ function stopSingleshotTimer(vcpu: Vcpu, _arg: bigint, current: Vcpu): number {
   return 0;
 }
 
-/** To the caller itself; no other vCPU can be reached in the middle of what it does. */
 function sendNmi(vcpu: Vcpu, arg: bigint, current: Vcpu): number {
   if (arg !== 0n) return -EINVAL;
-  if (vcpu !== current) return -ENOSYS;
-  raiseNmi(vcpu);
+  raiseNmi(vcpu, current);
   return 0;
 }
 

@@ -1,4 +1,4 @@
-/** NMIs that a guest sends itself: one at a time, until the handler's iret (process_nmi, async_exception_cleanup). */
+/** NMIs that a guest sends its vCPUs: one at a time, until the handler's iret (process_nmi, async_exception_cleanup). */
 import { SHUTDOWN_crash } from '../abi/sched.js';
 import type { Vcpu } from '../domain/vcpu.js';
 import { trapEntry } from './callbacks.js';
@@ -6,7 +6,8 @@ import { bounce } from './registers.js';
 
 const TRAP_nmi = 2;
 
-function deliver(vcpu: Vcpu): void {
+/** To a vCPU in a hypercall, or on its way back to the guest. Without a handler the domain crashes. */
+export function deliverNmi(vcpu: Vcpu): void {
   const { nmi, area } = vcpu;
   if (!nmi.pending || nmi.inHandler) return;
   nmi.pending = false;
@@ -17,10 +18,10 @@ function deliver(vcpu: Vcpu): void {
   if (!bounce(vcpu, trapEntry(vcpu, TRAP_nmi))) vcpu.domain.shutdown(SHUTDOWN_crash);
 }
 
-/** To the vCPU that is in this hypercall. Without a handler the domain crashes. */
-export function raiseNmi(vcpu: Vcpu): void {
+export function raiseNmi(vcpu: Vcpu, current: Vcpu): void {
   vcpu.nmi.pending = true;
-  deliver(vcpu);
+  if (vcpu === current) deliverNmi(vcpu);
+  else vcpu.stopForNmi();
 }
 
 /** Any iret ends the handler for Xen: which frame it takes does not matter. */
@@ -28,5 +29,5 @@ export function nmiReturned(vcpu: Vcpu): void {
   if (!vcpu.nmi.inHandler) return;
   vcpu.nmi.inHandler = false;
   vcpu.area.setLow('fast_paths', vcpu.nmi.fastPaths);
-  deliver(vcpu);
+  deliverNmi(vcpu);
 }

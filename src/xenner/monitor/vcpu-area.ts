@@ -66,6 +66,11 @@ export const MONITOR_EXIT_FLUSH_ALL = 8;
 export const MONITOR_EXIT_DEBUG = 9;
 export const MONITOR_EXIT_DEBUG_TRAP = 10;
 export const MONITOR_EXIT_REST = 11;
+export const MONITOR_EXIT_NMI = 12;
+
+export const FLUSH_NOTHING = 0n;
+export const FLUSH_PAGE = 1n;
+export const FLUSH_EVERYTHING = 0xffffffffffffffffn;
 
 export const LDT_UNMAP = 0xffffffffffffffffn;
 
@@ -169,7 +174,7 @@ export const runstate = cstruct('struct runstate', HEADER, 48, {
   time: array(u64, 4),
 });
 
-export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5976, {
+export const vcpu_area = cstruct('struct vcpu_area', HEADER, 6000, {
   scratch: u64,
   scratch_rax: u64,
   scratch_rcx: u64,
@@ -213,6 +218,7 @@ export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5976, {
   iobitmap_ports: u64,
   ldt_mapped: u64,
   rest: u64,
+  nmi: u64,
   runstate,
   runstate_area: u64,
   polling: u64,
@@ -227,7 +233,9 @@ export const vcpu_area = cstruct('struct vcpu_area', HEADER, 5976, {
   outside: u64,
   flush_requests: u64,
   flush_done: u64,
+  flush_wanted: u64,
   flush_mask: u64,
+  flush_what: u64,
   holds_lock: u64,
   ptwr,
   fault_registers: regs,

@@ -12,18 +12,19 @@ const char test_title[] = "Events during system calls";
 
 static struct {
   uint64_t stop, kernel, user;
-} *words; /* in the scratch page, which both modes see at the same address */
+} * words; /* in the scratch page, which both modes see at the same address */
 
 #define KERNEL_WORD 0x6b65726e
 #define USER_WORD 0x75736572
 
 /* System calls until `stop`, each of which has to turn round its argument's bits; rax is what was wrong. */
-STUB(calls, "push %rbx; push %rbp; push %r12; mov $0x1b, %ebx; mov $0x12, %r12d; mov $0x18, %r8d; mov $1, %ebp;"
-            "1: mov %rbp, %rax; syscall; not %rax; cmp %rbp, %rax; jne 2f; cmp $0x1b, %rbx; jne 3f;"
-            "cmp $0x12, %r12; jne 3f; cmp $0x18, %r8; jne 3f; cmpl $0x75736572, %gs:0; jne 4f;"
-            "inc %rbp; cmpl $0, (%rdi); je 1b;"
-            "xor %eax, %eax; jmp 5f; 2: mov $2, %eax; jmp 5f; 3: mov $3, %eax; jmp 5f; 4: mov $4, %eax;"
-            "5: pop %r12; pop %rbp; pop %rbx");
+STUB(calls,
+     "push %rbx; push %rbp; push %r12; mov $0x1b, %ebx; mov $0x12, %r12d; mov $0x18, %r8d; mov $1, %ebp;"
+     "1: mov %rbp, %rax; syscall; not %rax; cmp %rbp, %rax; jne 2f; cmp $0x1b, %rbx; jne 3f;"
+     "cmp $0x12, %r12; jne 3f; cmp $0x18, %r8; jne 3f; cmpl $0x75736572, %gs:0; jne 4f;"
+     "inc %rbp; cmpl $0, (%rdi); je 1b;"
+     "xor %eax, %eax; jmp 5f; 2: mov $2, %eax; jmp 5f; 3: mov $3, %eax; jmp 5f; 4: mov $4, %eax;"
+     "5: pop %r12; pop %rbp; pop %rbx");
 
 static unsigned wrong_gs, wrong_frames, wrong_masks, late, in_kernel;
 static bool masks_events;
@@ -65,8 +66,8 @@ static void interrupted(const char *name, uint16_t flags) {
   upcalls = words->stop = wrong_gs = wrong_frames = wrong_masks = late = in_kernel = 0;
   must("set_timer_op", HYPERVISOR_set_timer_op(system_time() + MAX_DELAY_NS));
   catch_user_hooked(calls, USER_SCRATCH, hook, &r);
-  print("%s: %s %lx, upcalls %u, wrong GS %u, frames %u, masks %u, late %u", name, trap_name(r.vec), r.rax, upcalls,
-        wrong_gs, wrong_frames, wrong_masks, late);
+  print("%s: %s %lx, upcalls %u, wrong GS %u, frames %u, masks %u, late %u", name, trap_name(r.vec), r.rax,
+        upcalls, wrong_gs, wrong_frames, wrong_masks, late);
   check(!masks_events || !in_kernel, "%u upcalls in the kernel, which has them masked", in_kernel);
 }
 

@@ -82,6 +82,7 @@ export class Guest extends Harness {
     vcpu.runstate.change(RUNSTATE_offline, 0);
     if (vcpu.online) vcpu.runstate.change(RUNSTATE_running, 0);
     vcpu.nmi = { pending: false, inHandler: false, fastPaths: 0 };
+    vcpu.stopForNmi = () => vcpu.area.setLow('nmi', 1);
     vcpu.addPending = (bits) => vcpu.area.setLow('pending', (vcpu.area.low('pending') | bits) >>> 0);
     vcpu.setTimer = (deadlineNs) => this.timers.push([vcpu.id, deadlineNs]);
     vcpu.block = () => this.blocked.push(vcpu.id);
