@@ -1,5 +1,5 @@
-// hypercall-ts, hypercall-fast: one hypercall handled in TypeScript, and one in the monitor, measured by a PV kernel of
-// our own that prints "NAME: N ns".
+// hypercall-ts, hypercall-fast, syscall-empty: one hypercall handled in TypeScript, one in the monitor, and a system call that
+// does nothing, measured by a PV kernel of our own that prints "NAME: N ns".
 import { existsSync } from 'node:fs';
 import { Guest, ROOT } from './lib/guest.mjs';
 import { median, printSkip } from './lib/report.mjs';
@@ -22,7 +22,7 @@ async function measure(kernel) {
     new Promise((resolve) => setTimeout(resolve, TIMEOUT_MS, 'hangs')),
   ]);
   await guest.kill();
-  const found = [...guest.console.transcript.matchAll(/^(hypercall-[a-z-]+): (\d+) ns\r*$/gm)];
+  const found = [...guest.console.transcript.matchAll(/^((?:hypercall|syscall)-[a-z-]+): (\d+) ns\r*$/gm)];
   if (found.length === 0) throw new Error(`${kernel} printed no figure: ${ended} ${guest.errors}`);
   return found.map(([, name = '', value]) => ({ name, ns: Number(value) }));
 }
