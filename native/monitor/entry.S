@@ -119,7 +119,6 @@ fault_inside:
  * is unusual goes to the C code with nothing changed. The code reaches its vCPU from the stack's top.
  */
 #define AREA(field) (BLOCK_VCPU_AREA - BLOCK_STACK_TOP + VCPU_##field)
-#define EFLAGS_NOT_FOR_KERNEL 0x47500 /* AC RF NT TF DF and IOPL: create_bounce_frame (xen/arch/x86/x86_64/entry.S) */
 #define EFLAGS_NOT_FROM_GUEST 0x23000 /* VM IOPL: do_iret (xen/arch/x86/pv/iret.c) */
 #define EFLAGS_IF_AND_FIXED 0x202
 #define EFLAGS_NOT_BY_SYSRET 0x14100 /* RF NT TF */
@@ -139,8 +138,8 @@ entered:
 
 /*
  * A user's syscall: the frame of create_bounce_frame for the syscall callback, which finds rcx and r11 on its stack and
- * nothing in the registers. LRETQ costs half of an IRETQ but leaves the flags as they are: so SYSCALL does not clear IF.
- * An interrupt that comes meanwhile takes all of this back and has the C code do it.
+ * nothing in the registers. LRETQ costs less than IRETQ but leaves the flags as they are: so SYSCALL clears what
+ * create_bounce_frame clears, and not IF. An interrupt that comes meanwhile takes all of this back and has the C code do it.
  */
         movq %rax, AREA(scratch_rax)(%rsp)
         movq %rcx, AREA(scratch_rcx)(%rsp)
