@@ -3,6 +3,7 @@
  * vCPU, and lists of a sane length; the rest is left to src/xenner/hypercall, which answers all of it.
  */
 #include "mm.h"
+#include "smp.h"
 
 /* MAX_MMU_REQUESTS of src/base/limits.ts: larger lists are the hypervisor's to refuse. */
 #define MAX_REQUESTS 65536

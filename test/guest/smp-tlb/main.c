@@ -8,13 +8,16 @@
 const char test_title[] = "TLBs of several vCPUs";
 
 #define PAGES 3
-#define ROUNDS 200
+#define ROUNDS 40
+/* An address of more than 32 bits, by the same L2 table. */
+#define GIB_UP 5
+#define HIGH (USER_SCRATCH + ((ulong)GIB_UP << 30))
 
 static uint64_t *frames[2][PAGES];
 static volatile unsigned round_number, changing, seen, stale, done;
 
 static volatile uint64_t *at(unsigned page) {
-  return (volatile uint64_t *)(USER_SCRATCH + page * PAGE_SIZE);
+  return (volatile uint64_t *)(HIGH + page * PAGE_SIZE);
 }
 
 /* Reads all pages all the time, so that its TLB has them. */
@@ -55,6 +58,7 @@ static void rounds(const char *name, unsigned pages, const struct mmuext_op *ops
 
 void test_main(void) {
   static const ulong both = 3;
+  must("alias", set_pte(pte_of(USER_SCRATCH, 3) + GIB_UP, *pte_of(USER_SCRATCH, 3)));
   for (unsigned i = 0; i < 2 * PAGES; i++) {
     frames[i & 1][i / 2] = page_alloc();
     *frames[i & 1][i / 2] = i & 1;
