@@ -13,8 +13,11 @@ export function gpa(value: number): Gpa {
   return value as Gpa;
 }
 
-/** V8 limits an ArrayBuffer to a few GiB, so that guest memory is a row of views. */
-export const VIEW_BYTES = 2 ** 30;
+/**
+ * Guest memory is a row of views, made when they are first used: V8 counts each as if it were its own, and collects garbage when
+ * they come to 32 MiB or so. Few of them are ever used but by disks and networks.
+ */
+export const VIEW_BYTES = 2 ** 20;
 
 // Without %, which is slow on numbers of more than 31 bits.
 function viewOf(address: number): number {
@@ -51,22 +54,12 @@ interface Views {
  */
 export class GuestMemory {
   readonly native: NativeGuestMemory;
-  #views: Views[] = [];
+  #views: (Views | undefined)[] = [];
   #size: number;
 
   private constructor(native: NativeGuestMemory) {
     this.native = native;
     this.#size = native.bytes;
-    for (let start = 0; start < this.#size; start += VIEW_BYTES) {
-      const buffer = native.view(start, Math.min(VIEW_BYTES, this.#size - start));
-      this.#views.push({
-        u8: new Uint8Array(buffer),
-        u16: new Uint16Array(buffer),
-        u32: new Uint32Array(buffer),
-        u64: new BigUint64Array(buffer),
-        data: new DataView(buffer),
-      });
-    }
   }
 
   /**
@@ -230,12 +223,12 @@ export class GuestMemory {
     this.writeU32(gpa(address + 4), high);
   }
 
-  /** A live view, for what lies within one GiB-aligned GiB (a page always does); GuestMemoryError otherwise. */
+  /** A live view, for what does not cross a multiple of VIEW_BYTES (a page never does); GuestMemoryError otherwise. */
   bytes(address: Gpa, length: number): Uint8Array {
     this.#check('bytes', address, length);
     const offset = offsetOf(address);
     if (offset + length > VIEW_BYTES)
-      throw new GuestMemoryError('bytes across a GiB', address, length, this.#size);
+      throw new GuestMemoryError('bytes across two views', address, length, this.#size);
     if (length === 0) return new Uint8Array(0);
     return this.#view(address).u8.subarray(offset, offset + length);
   }
@@ -293,7 +286,22 @@ export class GuestMemory {
   }
 
   #view(address: number): Views {
-    return this.#views[viewOf(address)]!;
+    const index = viewOf(address);
+    return this.#views[index] ?? this.#open(index);
+  }
+
+  #open(index: number): Views {
+    const start = index * VIEW_BYTES;
+    const buffer = this.native.view(start, Math.min(VIEW_BYTES, this.#size - start));
+    const views = {
+      u8: new Uint8Array(buffer),
+      u16: new Uint16Array(buffer),
+      u32: new Uint32Array(buffer),
+      u64: new BigUint64Array(buffer),
+      data: new DataView(buffer),
+    };
+    this.#views[index] = views;
+    return views;
   }
 
   #atomic(what: string, address: number): Uint32Array {

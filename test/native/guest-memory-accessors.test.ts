@@ -1,5 +1,6 @@
-/** The typed accessors: every width, aligned or not, on both sides of a GiB, and nothing outside. */
+/** The typed accessors: every width, aligned or not, on both sides of a view's end, and nothing outside. */
 import { afterAll, describe, expect, it } from 'vitest';
+import { VIEW_BYTES } from '../../src/kvm/guest-memory.js';
 import { GuestMemory, GuestMemoryError, gpa } from '../../src/kvm/index.js';
 
 const GIB = 2 ** 30;
@@ -120,13 +121,14 @@ describe('outside', () => {
 });
 
 describe('views and atomics', () => {
-  it('bytes() is live, and refuses to cross a GiB', () => {
+  it('bytes() is live, and refuses to cross two views', () => {
     const view = memory.bytes(gpa(4096), 4096);
     memory.writeU8(gpa(4096), 77);
     expect(view[0]).toBe(77);
     expect(memory.bytes(gpa(GIB - 4096), 4096).length).toBe(4096);
     expect(memory.bytes(gpa(GIB), 0).length).toBe(0);
-    expect(() => memory.bytes(gpa(GIB - 1), 2)).toThrow(GuestMemoryError);
+    for (const end of [VIEW_BYTES, GIB])
+      expect(() => memory.bytes(gpa(end - 1), 2)).toThrow(GuestMemoryError);
   });
 
   it('atomics return the value before, and need alignment', () => {

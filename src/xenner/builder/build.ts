@@ -8,7 +8,7 @@ import { hypercallPage } from './hypercall-page.js';
 import type { ImageSource } from './image-source.js';
 import type { KernelImage } from './kernel-image.js';
 import { type Area, type Layout, planLayout } from './layout.js';
-import { PAGE_BYTES, type PageTable, pageGpa } from './page-tables.js';
+import { type Mapping, PAGE_BYTES, type PageTable, pageGpa, without } from './page-tables.js';
 
 export interface BuildOptions {
   /** Frames 0 to nrPages - 1 are the guest's. */
@@ -44,6 +44,8 @@ export interface StartOfDay {
   nrPtFrames: number;
   /** Every page-table frame, the L4 first. All of them are mapped read-only or not at all. */
   pageTables: PageTable[];
+  /** What they map writable, no frame twice. */
+  writable: Mapping[];
   storePfn: number;
   consolePfn: number;
   p2m: Area & { va: bigint };
@@ -79,6 +81,7 @@ export function buildGuest(memory: GuestMemory, kernel: KernelImage, options: Bu
     ptBase: placed(layout.ptFrames.pfn),
     nrPtFrames: layout.ptFrames.pages,
     pageTables: layout.pageTables.list(),
+    writable: layout.mappings.flatMap((mapping) => without(mapping, layout.ptFrames)),
     storePfn: layout.storePfn,
     consolePfn: layout.consolePfn,
     p2m: layout.p2m,

@@ -79,19 +79,16 @@ export class PageTables {
         memory.writeU64(slotGpa(parent, slot), entry(table.pfn, UPPER_PROT));
       }
     }
-    const tablesEnd = readOnly.pfn + readOnly.pages;
     for (const mapping of mappings) {
-      this.writeLeaves(memory, mapping, 0, readOnly.pfn, L1_PROT);
-      this.writeLeaves(memory, mapping, readOnly.pfn, tablesEnd, L1_PROT & ~_PAGE_RW);
-      this.writeLeaves(memory, mapping, tablesEnd, Infinity, L1_PROT);
+      this.writeLeaves(memory, mapping, L1_PROT & ~_PAGE_RW);
+      for (const part of without(mapping, readOnly)) this.writeLeaves(memory, part, L1_PROT);
     }
   }
 
-  /** Those for frames in [from, to). */
-  private writeLeaves(memory: GuestMemory, mapping: Mapping, from: number, to: number, prot: number): void {
-    const end = Math.min(to, mapping.pfn + mapping.pages);
+  private writeLeaves(memory: GuestMemory, mapping: Mapping, prot: number): void {
+    const end = mapping.pfn + mapping.pages;
     const toPage = pageNumber(mapping.va) - mapping.pfn;
-    for (let pfn = Math.max(from, mapping.pfn); pfn < end; ) {
+    for (let pfn = mapping.pfn; pfn < end; ) {
       const slot = (toPage + pfn) % ENTRIES;
       const count = Math.min(ENTRIES - slot, end - pfn);
       const table = this.byLevel[1].get(Math.floor((toPage + pfn) / ENTRIES))!;
@@ -99,6 +96,18 @@ export class PageTables {
       pfn += count;
     }
   }
+}
+
+/** The parts of a mapping whose frames are not in `hole`. */
+export function without({ va, pfn, pages }: Mapping, hole: { pfn: number; pages: number }): Mapping[] {
+  const end = pfn + pages;
+  const ends = [
+    [pfn, Math.min(end, hole.pfn)],
+    [Math.max(pfn, hole.pfn + hole.pages), end],
+  ] as const;
+  return ends
+    .filter(([from, to]) => from < to)
+    .map(([from, to]) => ({ va: va + BigInt((from - pfn) * PAGE_BYTES), pfn: from, pages: to - from }));
 }
 
 export function pageGpa(pfn: number): Gpa {

@@ -30,7 +30,7 @@ export class FreeFrames {
     domain: FreeFramesDomain,
     private readonly counted: (count: number) => void = () => {},
   ) {
-    this.#info = new FrameTable(domain.memory, domain.pageInfo, domain.nrPages);
+    this.#info = new FrameTable(domain.memory, domain.pageInfo);
     this.#nrPages = domain.nrPages;
     this.#free = new Uint32Array(Math.ceil(domain.nrPages / BITS));
   }

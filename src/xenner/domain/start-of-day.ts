@@ -49,8 +49,7 @@ export function startOfDay(machine: Machine): RingPfns {
   });
   machine.grants.seed(GNTTAB_RESERVED_CONSOLE, consolePfn);
   machine.grants.seed(GNTTAB_RESERVED_XENSTORE, storePfn);
-  const error = machine.pages.pinInitialTables(start.ptBase.gpa / PAGE);
-  if (error !== 0) throw new Error(`the initial page tables do not validate: ${error}`);
+  machine.pages.adoptInitialTables(start.pageTables, start.writable);
   const cpu = machine.choice.engine.cpuid?.();
   for (const vcpu of machine.vcpus) prepareVcpu(machine, vcpu, cpu);
   startFirstVcpu(machine, start);

@@ -6,27 +6,28 @@ const WORDS_PER_PAGE = PAGE / 4;
 const FRAMES_PER_VIEW = VIEW_BYTES / PAGE;
 const VIEW_SHIFT = Math.log2(FRAMES_PER_VIEW);
 
+interface View {
+  readonly words: Uint32Array;
+  readonly entries: BigUint64Array;
+}
+
 /**
- * The frames below `count`, by GiB: the words of frame `mfn` are `words(mfn)[base(mfn) ..]`. The caller has checked the
- * frame's number.
+ * The frames below `count`, by view of guest memory: the words of frame `mfn` are `words(mfn)[base(mfn) ..]`. The caller has
+ * checked the frame's number.
  */
 export class FrameWords {
-  readonly #words: Uint32Array[] = [];
-  readonly #entries: BigUint64Array[] = [];
+  readonly #views: (View | undefined)[] = [];
   /** Joins two halves for one 64-bit store. */
   readonly #pair = new Uint32Array(2);
   readonly #joined = new BigUint64Array(this.#pair.buffer);
 
-  constructor(memory: GuestMemory, count: number) {
-    for (let start = 0; start < count; start += FRAMES_PER_VIEW) {
-      const bytes = memory.bytes(gpa(start * PAGE), Math.min(FRAMES_PER_VIEW, count - start) * PAGE);
-      this.#words.push(new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4));
-      this.#entries.push(new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8));
-    }
-  }
+  constructor(
+    private readonly memory: GuestMemory,
+    private readonly count: number,
+  ) {}
 
   words(mfn: number): Uint32Array {
-    return this.#words[mfn >>> VIEW_SHIFT]!;
+    return this.#view(mfn).words;
   }
 
   base(mfn: number): number {
@@ -37,12 +38,12 @@ export class FrameWords {
   storeEntry(mfn: number, index: number, low: number, high: number): void {
     this.#pair[0] = low;
     this.#pair[1] = high;
-    this.#entries[mfn >>> VIEW_SHIFT]![this.base(mfn) / 2 + index] = this.#joined[0]!;
+    this.#view(mfn).entries[this.base(mfn) / 2 + index] = this.#joined[0]!;
   }
 
   /** The same, but with `kept` bits of what is replaced: a CPU may set A or D in it at any time. */
   storeEntryKeeping(mfn: number, index: number, low: number, high: number, kept: number): void {
-    const entries = this.#entries[mfn >>> VIEW_SHIFT]!;
+    const { entries } = this.#view(mfn);
     const at = this.base(mfn) / 2 + index;
     this.#pair[0] = low;
     this.#pair[1] = high;
@@ -58,41 +59,76 @@ export class FrameWords {
   page(mfn: number): Uint32Array {
     return this.words(mfn).subarray(this.base(mfn), this.base(mfn) + WORDS_PER_PAGE);
   }
+  #view(mfn: number): View {
+    return this.#views[mfn >>> VIEW_SHIFT] ?? this.#open(mfn >>> VIEW_SHIFT);
+  }
+
+  #open(index: number): View {
+    const start = index * FRAMES_PER_VIEW;
+    const bytes = this.memory.bytes(gpa(start * PAGE), Math.min(FRAMES_PER_VIEW, this.count - start) * PAGE);
+    const view = {
+      words: new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4),
+      entries: new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8),
+    };
+    this.#views[index] = view;
+    return view;
+  }
 }
 
-/** A table of one u64 a frame; it may lie across the end of one of GuestMemory's views. */
-export class FrameTable {
-  readonly #first: Uint32Array;
-  readonly #second: Uint32Array;
-  readonly #split: number;
+const WORDS_PER_VIEW = VIEW_BYTES / 4;
+const WORD_SHIFT = Math.log2(WORDS_PER_VIEW);
 
-  constructor(memory: GuestMemory, at: Gpa, count: number) {
-    const left = (VIEW_BYTES - (at % VIEW_BYTES)) / 8;
-    this.#split = Math.min(count, left);
-    const view = (start: Gpa, frames: number) => {
-      const bytes = memory.bytes(start, frames * 8);
-      return new Uint32Array(bytes.buffer, bytes.byteOffset, frames * 2);
-    };
-    this.#first = view(at, this.#split);
-    this.#second =
-      this.#split < count ? view(gpa(at + this.#split * 8), count - this.#split) : new Uint32Array(0);
+/** A table of one u64 a frame; it may lie across the ends of GuestMemory's views. */
+export class FrameTable {
+  readonly #views: (Uint32Array | undefined)[] = [];
+  /** In words, what lies before it in the first of them. */
+  readonly #first: number;
+
+  constructor(
+    private readonly memory: GuestMemory,
+    private readonly at: Gpa,
+  ) {
+    this.#first = (at % VIEW_BYTES) / 4;
   }
 
   low(mfn: number): number {
-    return mfn < this.#split ? this.#first[mfn * 2]! : this.#second[(mfn - this.#split) * 2]!;
+    return this.#read(this.#first + mfn * 2);
   }
 
   high(mfn: number): number {
-    return mfn < this.#split ? this.#first[mfn * 2 + 1]! : this.#second[(mfn - this.#split) * 2 + 1]!;
+    return this.#read(this.#first + mfn * 2 + 1);
   }
 
   setLow(mfn: number, value: number): void {
-    if (mfn < this.#split) this.#first[mfn * 2] = value;
-    else this.#second[(mfn - this.#split) * 2] = value;
+    this.#write(this.#first + mfn * 2, value);
   }
 
   setHigh(mfn: number, value: number): void {
-    if (mfn < this.#split) this.#first[mfn * 2 + 1] = value;
-    else this.#second[(mfn - this.#split) * 2 + 1] = value;
+    this.#write(this.#first + mfn * 2 + 1, value);
+  }
+
+  /** Low halves of `count` frames; the high ones become 0. */
+  fill(mfn: number, count: number, low: number): void {
+    this.memory.fillEntries(gpa(this.at + mfn * 8), count, BigInt(low));
+  }
+
+  #read(word: number): number {
+    return this.#view(word)[word & (WORDS_PER_VIEW - 1)]!;
+  }
+
+  #write(word: number, value: number): void {
+    this.#view(word)[word & (WORDS_PER_VIEW - 1)] = value;
+  }
+
+  #view(word: number): Uint32Array {
+    return this.#views[word >>> WORD_SHIFT] ?? this.#open(word >>> WORD_SHIFT);
+  }
+
+  #open(index: number): Uint32Array {
+    const start = this.at - (this.at % VIEW_BYTES) + index * VIEW_BYTES;
+    const bytes = this.memory.bytes(gpa(start), Math.min(VIEW_BYTES, this.memory.size - start));
+    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
+    this.#views[index] = words;
+    return words;
   }
 }

@@ -62,8 +62,8 @@ export class PageTypes {
   constructor(domain: PageTypesDomain) {
     this.nrPages = domain.nrPages;
     this.totalPages = domain.totalPages;
-    this.#info = new FrameTable(domain.memory, domain.pageInfo, domain.totalPages);
-    this.#m2p = new FrameTable(domain.memory, domain.m2p, domain.totalPages);
+    this.#info = new FrameTable(domain.memory, domain.pageInfo);
+    this.#m2p = new FrameTable(domain.memory, domain.m2p);
     this.frames = new FrameWords(domain.memory, domain.totalPages);
     this.#flushClock = domain.area.halves('flush_clock');
     this.#staleFlush = domain.area.low('nr_vcpus') > 1 ? PENDING_FLUSH_ALL : PENDING_CR3;
@@ -78,11 +78,20 @@ export class PageTypes {
     ];
   }
 
-  /** The guest's first L4: validated, pinned as Xen's domain builder pins it, and held by vCPU 0's cr3. */
-  pinInitialTables(l4Mfn: number): number {
-    const quiet = { addPending() {} };
-    const error = this.pin(quiet, l4Mfn, PGT_l4_page_table);
-    return error !== 0 ? error : this.getPageType(quiet, l4Mfn, PGT_l4_page_table);
+  /**
+   * The first tables as the domain builder made them: what validating and pinning the L4 and vCPU 0's reference to it would come to.
+   * @param tables the L4 first
+   * @param writable frames that they map writable, once
+   */
+  adoptInitialTables(
+    tables: readonly { level: number; pfn: number }[],
+    writable: readonly { pfn: number; pages: number }[],
+  ): void {
+    for (const { pfn, pages } of writable) this.#info.fill(pfn, pages, PGT_writable_page | PGT_count_one);
+    for (const { level, pfn } of tables) this.#info.setLow(pfn, level | PGT_count_one);
+    const l4 = tables[0]!.pfn;
+    this.#info.setLow(l4, PGT_l4_page_table | PGT_pinned | (2 * PGT_count_one));
+    this.#fillHole(l4);
   }
 
   /** PGT_* with a reference, otherwise PGT_none; PGT_none too for frames that are not the guest's. */

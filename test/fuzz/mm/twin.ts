@@ -22,6 +22,7 @@ import {
   PGT_writable_page,
   vcpu_area,
 } from '../../../src/xenner/monitor/vcpu-area.js';
+import { pinInitialTables } from '../../unit/hypercall/harness.js';
 
 export const PAGE = 4096;
 export const NR_PAGES = 40;
@@ -168,7 +169,7 @@ export class Twin {
         this.memory.writeU64(gpa(Number(args[0])), args[1]!);
         return 0;
       case KIND.PIN_INITIAL:
-        return this.pages.pinInitialTables(Number(args[0]));
+        return pinInitialTables(this.pages, Number(args[0]));
       case KIND.PTWR:
         return commitL1Write(this.#domain, args[0]!, args[1]!, args[2]!);
       default:

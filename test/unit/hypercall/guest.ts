@@ -11,7 +11,15 @@ import { GrantTable } from '../../../src/xenner/grant-table.js';
 import type { Hypercall } from '../../../src/xenner/hypercall/call.js';
 import { PageTypes } from '../../../src/xenner/mm/page-types.js';
 import { PGC_xen } from '../../../src/xenner/monitor/vcpu-area.js';
-import { Harness, L4_MFN, NR_PAGES, PAGE_INFO, type TestVcpu, TOTAL_PAGES } from './harness.js';
+import {
+  Harness,
+  L4_MFN,
+  NR_PAGES,
+  PAGE_INFO,
+  pinInitialTables,
+  type TestVcpu,
+  TOTAL_PAGES,
+} from './harness.js';
 
 export { HOLE_VA, READ_ONLY_VA, UNMAPPED_VA } from './harness.js';
 
@@ -52,7 +60,7 @@ export class Guest extends Harness {
     domain.codeWritten = () => {};
     for (let mfn = NR_PAGES; mfn < TOTAL_PAGES; mfn++) memory.writeU32(gpa(PAGE_INFO + mfn * 8), PGC_xen);
     domain.pages = new PageTypes(domain);
-    domain.pages.pinInitialTables(L4_MFN);
+    pinInitialTables(domain.pages, L4_MFN);
     domain.events = new EventChannels(domain);
     domain.grants = new GrantTable(domain);
     domain.freeFrames = new FreeFrames(domain);

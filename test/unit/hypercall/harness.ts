@@ -9,7 +9,8 @@ import type { Domain } from '../../../src/xenner/domain/domain-state.js';
 import type { Vcpu } from '../../../src/xenner/domain/vcpu.js';
 import { type Hypercall, HypercallArgs } from '../../../src/xenner/hypercall/call.js';
 import { GuestAccess } from '../../../src/xenner/mm/guest-access.js';
-import { Area, domain_area, vcpu_area } from '../../../src/xenner/monitor/vcpu-area.js';
+import type { PageTypes } from '../../../src/xenner/mm/page-types.js';
+import { Area, domain_area, PGT_l4_page_table, vcpu_area } from '../../../src/xenner/monitor/vcpu-area.js';
 import { findProfile, LATEST } from '../../../src/xenner/profile/profiles.js';
 
 const PAGE = 4096;
@@ -156,4 +157,11 @@ export class Harness {
       entry(L1_MFN, mfn, mfn, mfn >= L4_MFN && mfn <= L1_MFN ? PRESENT : PRESENT | WRITABLE);
     }
   }
+}
+
+/** Validates a guest's first L4, pins it as Xen's domain builder does, and holds it as vCPU 0's cr3 does. */
+export function pinInitialTables(pages: PageTypes, l4Mfn: number): number {
+  const quiet = { addPending() {} };
+  const error = pages.pin(quiet, l4Mfn, PGT_l4_page_table);
+  return error !== 0 ? error : pages.getPageType(quiet, l4Mfn, PGT_l4_page_table);
 }

@@ -1,11 +1,11 @@
-/** Views of guest memory by frame: at the ends of GiB-sized views, where an off-by-one would hit a neighbour. */
+/** Views of guest memory by frame: at the ends of views, where an off-by-one would hit a neighbour. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { GuestMemory, gpa, VIEW_BYTES } from '../../../src/kvm/guest-memory.js';
 import { FrameTable, FrameWords } from '../../../src/xenner/mm/frame-words.js';
 
 const PAGE = 4096;
 const FRAMES_PER_VIEW = VIEW_BYTES / PAGE;
-const TOTAL = FRAMES_PER_VIEW + 64;
+const TOTAL = 3 * FRAMES_PER_VIEW;
 
 let memory: GuestMemory;
 beforeEach(() => {
@@ -41,7 +41,7 @@ describe('a table of one u64 a frame', () => {
     { what: 'across it', at: VIEW_BYTES - 24 * 8, count: 64 },
     { what: 'from the next one on', at: VIEW_BYTES, count: 64 },
   ])('$what', ({ at, count }) => {
-    const table = new FrameTable(memory, gpa(at), count);
+    const table = new FrameTable(memory, gpa(at));
     for (let mfn = 0; mfn < count; mfn++) {
       table.setLow(mfn, mfn | 0x80000000);
       table.setHigh(mfn, -mfn);
@@ -51,5 +51,20 @@ describe('a table of one u64 a frame', () => {
       const stored = memory.readU64(gpa(at + mfn * 8));
       expect(stored).toBe((BigInt(-mfn >>> 0) << 32n) | BigInt((mfn | 0x80000000) >>> 0));
     }
+  });
+
+  it('across more than one', () => {
+    const at = VIEW_BYTES - 8;
+    const count = VIEW_BYTES / 8 + 2;
+    const table = new FrameTable(memory, gpa(at));
+    for (const mfn of [0, 1, 2, count - 2, count - 1]) {
+      table.setLow(mfn, mfn + 7);
+      table.setHigh(mfn, mfn + 9);
+      expect(memory.readU64(gpa(at + mfn * 8))).toBe((BigInt(mfn + 9) << 32n) | BigInt(mfn + 7));
+      expect([table.low(mfn), table.high(mfn)]).toEqual([mfn + 7, mfn + 9]);
+    }
+    table.fill(0, count, 5);
+    for (const mfn of [0, 1, count - 1]) expect([table.low(mfn), table.high(mfn)]).toEqual([5, 0]);
+    expect(memory.readU64(gpa(at + count * 8))).toBe(0n);
   });
 });

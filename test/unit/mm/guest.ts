@@ -2,7 +2,7 @@
 import { gpa } from '../../../src/kvm/guest-memory.js';
 import { PageTypes } from '../../../src/xenner/mm/page-types.js';
 import { DIRECT_SLOT, PGC_shared, PGC_xen, XEN_SLOT } from '../../../src/xenner/monitor/vcpu-area.js';
-import { Harness, L1_MFN, L4_MFN, NR_PAGES, TOTAL_PAGES } from '../hypercall/harness.js';
+import { Harness, L1_MFN, L4_MFN, NR_PAGES, pinInitialTables, TOTAL_PAGES } from '../hypercall/harness.js';
 
 export const PAGE = 4096;
 const PAGE_INFO = gpa((NR_PAGES + 200) * PAGE);
@@ -37,7 +37,7 @@ export class MmGuest extends Harness {
     for (let mfn = NR_PAGES; mfn < TOTAL_PAGES; mfn++)
       this.memory.writeU32(gpa(PAGE_INFO + mfn * 8), PGC_xen);
     this.memory.writeU32(gpa(PAGE_INFO + SHARED_MFN * 8), PGC_shared);
-    const error = this.pages.pinInitialTables(L4_MFN);
+    const error = pinInitialTables(this.pages, L4_MFN);
     if (error !== 0) throw new Error(`the harness's tables are refused: ${error}`);
   }
 

@@ -1,5 +1,5 @@
 /** A request's segments as views of guest memory, for an image to read into or write from without a copy. */
-import { type GuestMemory, gpa } from '../../../kvm/index.js';
+import { type GuestMemory, gpa, VIEW_BYTES } from '../../../kvm/guest-memory.js';
 import type { HostGrant } from '../../grants/host-grants.js';
 import type { DataGrants } from './grant-cache.js';
 import type { Segment } from './protocol.js';
@@ -8,8 +8,6 @@ const PAGE = 4096;
 /** Sectors of segments, whatever the disk's are. */
 export const SECTOR_BYTES = 512;
 const SECTORS_PER_PAGE = PAGE / SECTOR_BYTES;
-/** A view lies within one GiB: see GuestMemory.bytes(). */
-const VIEW_BYTES = 2 ** 30;
 
 /** Of all segments together; undefined when one leaves its frame. */
 export function sectorsOf(segments: readonly Segment[]): number | undefined {
