@@ -13,11 +13,6 @@ static u64 nr_vcpus(void) {
   return nr < MAX_VCPUS ? nr : MAX_VCPUS;
 }
 
-u64 both_flushes(u64 a, u64 b) {
-  if (a == b || a == FLUSH_NOTHING) return b;
-  return b == FLUSH_NOTHING ? a : FLUSH_EVERYTHING;
-}
-
 void flush_if_asked(struct vcpu_area *v) {
   u64 asked = __atomic_load_n(&v->flush_requests, __ATOMIC_ACQUIRE);
   if (likely(asked == v->flush_done)) return;

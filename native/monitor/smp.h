@@ -17,7 +17,10 @@ static inline struct vcpu_area *area_of(u64 id) {
 }
 
 /* Of two FLUSH_*, what does both. */
-u64 both_flushes(u64 a, u64 b);
+static inline u64 both_flushes(u64 a, u64 b) {
+  if (a == b || a == FLUSH_NOTHING) return b;
+  return b == FLUSH_NOTHING ? a : FLUSH_EVERYTHING;
+}
 void flush_if_asked(struct vcpu_area *v);
 u64 flush_others(struct vcpu_area *v, u64 pending);
 /* Interrupts another vCPU, which looks at its events and flushes then. */
