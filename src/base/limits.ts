@@ -135,6 +135,8 @@ export const MAX_BACKING_CHAIN = 64;
 export const MAX_IMAGE_PARALLEL_IO = 16;
 /** Of PBKDF2 for one key slot of LUKS; cryptsetup measures 2 s, some millions. */
 export const MAX_LUKS_ITERATIONS = 50_000_000;
+/** Of an encrypted image. */
+export const MAX_PASSWORD_BYTES = 64 * 1024;
 /** Of the LUKS header inside an image, with eight keys. */
 export const MAX_LUKS_AREA_BYTES = 64 * MIB;
 export const MAX_QCOW2_BITMAP_CLUSTERS = 1024 * 1024;

@@ -76,10 +76,12 @@ export async function withDevices<T>(
       devices.push(...open.map(({ device }) => device));
     }
     for (const [index, nic] of nics.entries()) {
-      const [{ openNic }, { randomMac }] = await Promise.all([
+      const [{ openNic, withoutBridge }, { randomMac }] = await Promise.all([
         import('../mgmt/domain/nics.js'),
         import('../mgmt/domain/random-mac.js'),
       ]);
+      const text = withoutBridge(nic);
+      if (text !== undefined) process.stderr.write(`xenner: --nic: ${text}\n`);
       const { device, port } = await openNic({ ...nic, mac: nic.mac ?? randomMac() }, index, DEFAULT_DOMID);
       closers.push(() => port.close());
       devices.push(device);

@@ -1,7 +1,7 @@
 /** `xenner domid`, `domname`, `dominfo` and `uptime`. */
 import { Command } from 'commander';
 import { ask } from '../mgmt/domain/client.js';
-import { type FoundDomain, findDomain, liveDomains } from '../mgmt/domain/live/runtime-directory.js';
+import { findDomain, liveDomains } from '../mgmt/domain/live/runtime-directory.js';
 import { cpuSeconds, residentMiB } from '../mgmt/domain/live/usage.js';
 
 export function domidCommand(): Command {
@@ -42,10 +42,17 @@ export function uptimeCommand(): Command {
     .description('tell how long domains have been there')
     .argument('[domains...]', 'names or IDs; default: all')
     .option('-s, --short', 'no seconds')
-    .action(async (which: string[], { short }: { short?: true }) => {
+    .option('--json', 'print JSON')
+    .action(async (which: string[], { short, json }: { short?: true; json?: true }) => {
       const domains = which.length === 0 ? await liveDomains() : await Promise.all(which.map(findDomain));
-      const rows = domains.map(({ name, domid, ...domain }) => {
-        const uptime = uptimeOf(domain, short === true);
+      const ages = domains.map(({ name, domid, startedAt }) => ({
+        name,
+        domid,
+        seconds: secondsSince(startedAt),
+      }));
+      if (json) return void process.stdout.write(`${JSON.stringify(ages, null, 2)}\n`);
+      const rows = ages.map(({ name, domid, seconds }) => {
+        const uptime = uptimeOf(seconds, short === true);
         return short
           ? `${uptime}, ${name} (${domid})\n`
           : `${name.padEnd(32)} ${String(domid).padStart(4)} ${uptime}\n`;
@@ -55,9 +62,12 @@ export function uptimeCommand(): Command {
     });
 }
 
+function secondsSince(startedAt: number): number {
+  return Math.max(0, Math.floor((Date.now() - startedAt) / 1000));
+}
+
 /** As xl has it: `1 day,  2:03:04`. */
-function uptimeOf({ startedAt }: Pick<FoundDomain, 'startedAt'>, short: boolean): string {
-  const seconds = Math.max(0, Math.floor((Date.now() - startedAt) / 1000));
+function uptimeOf(seconds: number, short: boolean): string {
   const two = (count: number) => String(count).padStart(2, '0');
   const days = Math.floor(seconds / 86_400);
   const hours = String(Math.floor(seconds / 3600) % 24).padStart(2);

@@ -1,6 +1,6 @@
 /** `xenner list`: the live domains, in xl's columns. */
 import { Command } from 'commander';
-import { ask } from '../mgmt/domain/client.js';
+import { ask, usageOf } from '../mgmt/domain/client.js';
 import { type FoundDomain, findDomain, liveDomains } from '../mgmt/domain/live/runtime-directory.js';
 import { cpuSeconds, isBusy } from '../mgmt/domain/live/usage.js';
 
@@ -30,9 +30,9 @@ async function listing(domains: readonly FoundDomain[], { long, json }: ListOpti
     });
     return `${JSON.stringify(await Promise.all(all), null, 2)}\n`;
   }
-  if (json) return `${JSON.stringify(domains.map(columns), null, 2)}\n`;
-  const rows = domains.map((domain) => {
-    const { name, domid, memoryMiB, vcpus, state, cpuSeconds: time } = columns(domain);
+  const all = await Promise.all(domains.map(columns));
+  if (json) return `${JSON.stringify(all, null, 2)}\n`;
+  const rows = all.map(({ name, domid, memoryMiB, vcpus, state, cpuSeconds: time }) => {
     const numbers = [String(domid).padStart(5), String(memoryMiB).padStart(5), String(vcpus).padStart(5)];
     return `${name.padEnd(40)} ${numbers.join(' ')}     ${state}  ${time.toFixed(1).padStart(8)}\n`;
   });
@@ -40,9 +40,12 @@ async function listing(domains: readonly FoundDomain[], { long, json }: ListOpti
   return `Name                                        ID   Mem VCPUs\tState\tTime(s)\n${rows.join('')}`;
 }
 
-function columns(domain: FoundDomain) {
-  const { name, domid, memoryMiB, vcpus, pid } = domain;
-  return { name, domid, memoryMiB, vcpus, state: letters(domain), cpuSeconds: cpuSeconds(pid) };
+/** Memory is what the guest has now, as with xl. */
+async function columns(domain: FoundDomain) {
+  const { name, domid, vcpus, pid } = domain;
+  const now = { state: letters(domain), cpuSeconds: cpuSeconds(pid) };
+  const currentMemoryMiB = (await usageOf(domain))?.currentMemoryMiB ?? domain.memoryMiB;
+  return { name, domid, memoryMiB: Math.round(currentMemoryMiB), vcpus, ...now };
 }
 
 /** xl's six places: running, blocked, paused, shut down, crashed, dying. */

@@ -1,8 +1,9 @@
 /** `xenner network-list`, `network-attach` and `network-detach`: network devices of live domains. */
 import { Command } from 'commander';
 import { ask } from '../mgmt/domain/client.js';
-import { parseVif } from '../mgmt/domain/config/xl/vif.js';
+import { parseVif, withoutEffect } from '../mgmt/domain/config/xl/vif.js';
 import { findDomain } from '../mgmt/domain/live/runtime-directory.js';
+import { withoutBridge } from '../mgmt/domain/nics.js';
 import { parsed } from './device-options.js';
 
 export function networkListCommand(): Command {
@@ -46,7 +47,11 @@ export function networkAttachCommand(): Command {
     .action(async (which: string, words: string[]) => {
       const spec = words.join(',');
       // What is wrong with it the domain says as well; what is only ignored, nobody but us.
-      parsed('network-attach', (say) => parseVif(spec, say));
+      parsed('network-attach', (say) => {
+        const nic = parseVif(spec, say);
+        for (const text of [...withoutEffect(nic), withoutBridge(nic) ?? []].flat()) say('ignored', text);
+        return nic;
+      });
       await ask(await findDomain(which), 'network-attach', { spec });
     });
 }

@@ -1,7 +1,7 @@
 /** `xenner top`: what live domains use, in xentop's columns, again and again. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command } from 'commander';
-import { ask } from '../mgmt/domain/client.js';
+import { usageOf } from '../mgmt/domain/client.js';
 import type { UsageInfo } from '../mgmt/domain/live/control.js';
 import { type FoundDomain, liveDomains } from '../mgmt/domain/live/runtime-directory.js';
 import { cpuSeconds, hostMemoryKiB } from '../mgmt/domain/live/usage.js';
@@ -62,16 +62,13 @@ async function top(options: TopOptions): Promise<void> {
   }
 }
 
-/** Domains that end meanwhile are left out. */
+/** Domains that end meanwhile are left out, and those that do not answer. */
 async function lookAt(domains: readonly FoundDomain[]): Promise<Look[]> {
   const looks = await Promise.all(
     domains.map(async (domain) => {
-      try {
-        const usage = await ask(domain, 'usage', {});
-        return [{ domain, usage, cpuSeconds: cpuSeconds(domain.pid), atMs: performance.now() }];
-      } catch {
-        return [];
-      }
+      const usage = await usageOf(domain);
+      if (usage === undefined) return [];
+      return [{ domain, usage, cpuSeconds: cpuSeconds(domain.pid), atMs: performance.now() }];
     }),
   );
   return looks.flat();
@@ -94,7 +91,7 @@ function cells(look: Look, before: readonly Look[]): string[] {
   const { domain, usage, cpuSeconds, atMs } = look;
   const last = before.find((other) => other.domain.domid === domain.domid);
   const share = last === undefined ? 0 : (100_000 * (cpuSeconds - last.cpuSeconds)) / (atMs - last.atMs);
-  const memoryKiB = domain.memoryMiB * 1024;
+  const memoryKiB = Math.round(usage.currentMemoryMiB * 1024);
   const maxKiB = usage.maxMemoryMiB * 1024;
   const ofHost = (kib: number) => ((100 * kib) / hostMemoryKiB()).toFixed(1);
   const kib = (bytes: number) => String(Math.floor(bytes / 1024));

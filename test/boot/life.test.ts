@@ -145,12 +145,19 @@ describe.skipIf(missing !== undefined)(title, () => {
     await output('create', config('disks'));
     await output('block-attach', 'disks', `${disk('plug.img')},raw,xvdb,w`);
     expect(await output('block-list', 'disks')).toMatch(
-      /^Vdev .*\n51728 +xvdb +\d+ +\d +rw raw +\S+plug\.img\n$/,
+      /^Vdev {2}BE {2}handle state evt-ch ring-ref BE-path +Format Access Path\n51728 0 +\d+ +\d +-1 +-1 +\/local\/domain\/0\/backend\/vbd\/\d+\/51728 raw +w +\S+plug\.img\n$/,
     );
     const again = await xenner('block-attach', 'disks', `${disk('twice.img')},raw,xvdb,w`);
     expect(again.stderr).toMatch(/^xenner: there are two devices vbd\/51728\n$/);
     expect((await xenner('block-detach', 'disks', 'xvdc')).stderr).toMatch(/has no disk "xvdc"/);
     await output('block-detach', '--force', 'disks', 'xvdb');
+    // What is not done of what was said is named.
+    const shared = await xenner('block-attach', 'disks', disk('shared.img'), 'raw', 'xvdd', 'w!');
+    expect(shared).toMatchObject({
+      status: 0,
+      stderr: expect.stringMatching(/^xenner: block-attach: w!: .*refused.*\n$/),
+    });
+    await output('block-detach', '--force', 'disks', 'xvdd');
     expect(JSON.parse(await output('block-list', '--json', 'disks'))).toEqual([]);
   });
 
@@ -169,6 +176,8 @@ describe.skipIf(missing !== undefined)(title, () => {
         () => info('asked'),
         ({ currentMemoryMiB }) => currentMemoryMiB === 100,
       );
+      expect(await output('list', 'asked')).toMatch(/\nasked +\d+ +100 +2 /);
+      expect((await output('top', '-b', '-i', '1')).split('\n')[1]).toMatch(/ 102400 .* 131072 /);
       // With the launcher's own.
       expect(hostMemoryMiB).toBeGreaterThan(50);
       expect(hostMemoryMiB).toBeLessThan(300);
@@ -196,6 +205,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     await output('create', config('hangs', `disk = ["${disk('hangs.img')},raw,xvda,w"]\n`));
     const { pid } = await info('hangs');
     process.kill(pid, 'SIGSTOP');
+    expect(await output('list', 'hangs')).toMatch(/\nhangs +\d+ +128 +1 /);
     await output('destroy', 'hangs');
     await nobody();
     await until(

@@ -10,6 +10,7 @@ import {
   type ControlResult,
   LineReader,
   MAX_CONTROL_LINE_BYTES,
+  type UsageInfo,
 } from './live/control.js';
 import { FILES, type FoundDomain } from './live/runtime-directory.js';
 
@@ -78,6 +79,23 @@ export class DomainClient {
 
   #gone(): XennerError {
     return new XennerError('ENO_DOMAIN', `domain ${this.name} has ended`);
+  }
+}
+
+/** Of a process that does not answer: it hangs, or is stopped. */
+const USAGE_TIMEOUT_MS = 3000;
+
+/** For lists, which one domain must not hold up: undefined if it has just ended, or does not answer. */
+export async function usageOf(domain: FoundDomain): Promise<UsageInfo | undefined> {
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    const client = await DomainClient.connect(domain);
+    timer = setTimeout(() => client.close(), USAGE_TIMEOUT_MS);
+    return await client.call('usage', {}).finally(() => client.close());
+  } catch {
+    return undefined;
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -1,5 +1,7 @@
 /** What a domain is to be, whatever file said so: xl's and xm's configurations, libvirt's XML, XenServer's ova.xml. Plain data. */
 
+import type { CacheMode } from '../storage/storage-file.js';
+
 /** `error`: the guest could not be booted as it is described. */
 export type NoteKind = 'error' | 'unsupported' | 'ignored' | 'deprecated';
 
@@ -41,6 +43,8 @@ export type Boot =
 
 export const DISK_FORMATS = ['raw', 'qcow', 'qcow2', 'vhd', 'qed', 'vmdk', 'vdi', 'xva', 'empty'] as const;
 export type DiskFormat = (typeof DISK_FORMATS)[number];
+/** As QEMU's users know them. */
+export const CACHE_MODES = ['none', 'writeback', 'writethrough'] as const satisfies readonly CacheMode[];
 
 export interface DiskDefinition {
   /** As the guest numbers it: `xvda`, `sda1`, `hdc`. */
@@ -57,6 +61,10 @@ export interface DiskDefinition {
   readonly cdrom: boolean;
   /** Said in the file; undefined: as the image can. */
   readonly discard: boolean | undefined;
+  /** undefined: writeback. */
+  readonly cache: CacheMode | undefined;
+  /** Of an encrypted image: the file whose bytes are the password. Absolute. */
+  readonly passwordFile: string | undefined;
 }
 
 export interface NicDefinition {

@@ -37,9 +37,18 @@ export async function openNic(nic: NicDefinition, index: number, domid: number):
   };
 }
 
-async function openPort({ bridge, vifname, mtu }: NicDefinition, name: string): Promise<NetPort> {
-  // Only root makes taps; anybody can have passt.
-  if (bridge !== undefined && process.geteuid!() === 0) {
+/** Only root makes taps; anybody can have passt. */
+const hasTap = ({ bridge }: NicDefinition) => bridge !== undefined && process.geteuid!() === 0;
+
+/** What the user should know of an interface that does not get its bridge. */
+export function withoutBridge(nic: NicDefinition): string | undefined {
+  if (nic.bridge === undefined || hasTap(nic)) return undefined;
+  return `bridge=${nic.bridge}: only root can join a bridge, so passt is its network`;
+}
+
+async function openPort(nic: NicDefinition, name: string): Promise<NetPort> {
+  const { bridge, vifname, mtu } = nic;
+  if (hasTap(nic)) {
     const { openTapPort } = await import('../../xenner/backend/net/tap-port.js');
     return openTapPort({ name: vifname ?? name, bridge, mtu });
   }

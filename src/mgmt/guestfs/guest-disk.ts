@@ -1,5 +1,5 @@
 /** A guest's disk: its volumes, and what is in them. */
-import type { XennerError } from '../../base/errors.js';
+import { XennerError } from '../../base/errors.js';
 import { type BlockReader, type ByteSource, CachedDisk, slice } from './byte-source.js';
 import { openExt } from './ext/ext-file-system.js';
 import type { FileSystem } from './file-system.js';
@@ -31,8 +31,15 @@ export interface GuestDisk {
   readonly notes: readonly string[];
 }
 
-/** @param reader the disk; an MBR counts in its logical sectors */
-export async function openGuestDisk(reader: BlockReader & { sectorBytes?: number }): Promise<GuestDisk> {
+/**
+ * @param reader the disk; an MBR counts in its logical sectors
+ * @param at of its file systems only the one that begins there, in bytes
+ * @throws XennerError (rejection) EUSAGE: the disk ends before
+ */
+export async function openGuestDisk(
+  reader: BlockReader & { sectorBytes?: number },
+  at?: number,
+): Promise<GuestDisk> {
   const disk = new CachedDisk(reader);
   const table = await readPartitionTable(disk, reader.sectorBytes ?? 512);
   const places: Array<{ name: string; source: ByteSource; partition?: Partition }> = table.partitions.map(
@@ -43,6 +50,12 @@ export async function openGuestDisk(reader: BlockReader & { sectorBytes?: number
     }),
   );
   if (table.scheme === 'none') places.push({ name: 'hd0', source: disk });
+  if (at !== undefined) {
+    if (at >= disk.sizeBytes)
+      throw new XennerError('EUSAGE', `the guest's disk has ${disk.sizeBytes} bytes, and none at ${at}`);
+    const place = places.find(({ partition }) => (partition?.offset ?? 0) === at);
+    places.splice(0, Infinity, place ?? { name: 'hd0', source: slice(disk, at, disk.sizeBytes - at) });
+  }
 
   const volumes: Volume[] = [];
   const physical: PhysicalVolume[] = [];

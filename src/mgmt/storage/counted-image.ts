@@ -1,4 +1,4 @@
-/** An image that counts what is asked of it. */
+/** An image that counts what is asked of it, and gives nothing back if its user does not want that. */
 import type { BlockImage } from '../../xenner/backend/block/block-image.js';
 
 export interface ImageCounters {
@@ -18,11 +18,14 @@ export class CountedImage implements BlockImage {
   readonly canDiscard: boolean;
 
   /** The image is closed with this one. */
-  constructor(private readonly image: BlockImage) {
+  constructor(
+    private readonly image: BlockImage,
+    { mayDiscard }: { readonly mayDiscard: boolean },
+  ) {
     this.sizeBytes = image.sizeBytes;
     this.sectorBytes = image.sectorBytes;
     this.readOnly = image.readOnly;
-    this.canDiscard = image.canDiscard;
+    this.canDiscard = image.canDiscard && mayDiscard;
   }
 
   read(offset: number, into: readonly Uint8Array[]): Promise<void> {

@@ -3,11 +3,12 @@ import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { defaultIndex, extractBoot, selectBoot } from '../../../src/mgmt/guestfs/boot.js';
+import { openGuestDisk } from '../../../src/mgmt/guestfs/guest-disk.js';
 import { readBootConfig } from '../../../src/mgmt/guestfs/loader/find-config.js';
 import { parsePygrubArgs } from '../../../src/mgmt/guestfs/pygrub-options.js';
 import { config, extOf, type Files, openImage, partitioned } from './lib/boot-disks.js';
 import { missing } from './lib/host-tree.js';
-import { closeDisks, scratch } from './lib/images.js';
+import { closeDisks, openRaw, scratch } from './lib/images.js';
 
 const UUID = '11111111-1111-1111-1111-111111111111';
 const needs = missing('mke2fs', 'sfdisk', 'sgdisk');
@@ -282,6 +283,16 @@ describe.skipIf(needs)(`boot entries${needs ? ` (${needs})` : ''}`, () => {
       entries: [{ title: 'second' }],
       notes: ['(hd0,msdos2)/boot/grub/grub.cfg has no kernel to boot'],
     });
+    // As pygrub's --offset has it.
+    const from = async (sector: number) => (await openGuestDisk(await openRaw(image), sector * 512)).volumes;
+    const at = async (sector: number) =>
+      (await from(sector)).map(({ name, files }) => [name, files !== undefined]);
+    expect(await at(2048)).toEqual([['hd0,msdos1', true]]);
+    expect(await at(20480)).toEqual([['hd0,msdos2', true]]);
+    expect(await at(2049)).toEqual([['hd0', false]]);
+    await expect(from(65536)).rejects.toMatchObject({ code: 'EUSAGE' });
+    const whole = partitioned(folder.path('whole'), 32, { sfdisk: 'label: dos\n' }, [[3000, broken]]);
+    expect((await readBootConfig(await openGuestDisk(await openRaw(whole), 3000 * 512))).volume).toBe('hd0');
   });
 
   it("pygrub's arguments", async () => {
@@ -302,8 +313,25 @@ describe.skipIf(needs)(`boot entries${needs ? ` (${needs})` : ''}`, () => {
     });
     await expect(by('--kernel=/nothing')).rejects.toMatchObject({ code: 'EGUEST_NO_FILE' });
     await expect(by('--entry=17')).rejects.toMatchObject({ code: 'EBOOT_NO_ENTRY' });
-    await expect(by('--offset=3')).rejects.toMatchObject({ code: 'EUSAGE' });
-    expect(parsePygrubArgs(['-n', '-i'])).toEqual({ isQuiet: false, isDryRun: true });
+    for (const wrong of ['--offset=x', '--offset=-1', '--nonsense', '/dev/xvda', '-l', '-n', '--isconfig'])
+      await expect(by(wrong), wrong).rejects.toMatchObject({ code: 'EUSAGE' });
+    const said: string[] = [];
+    const argv = [
+      '-i',
+      '--debug',
+      '--output=-',
+      '--output-format=simple',
+      '--runas=1000',
+      '--offset',
+      '32256',
+    ];
+    expect(parsePygrubArgs(argv, (text) => said.push(text))).toEqual({ isQuiet: false, offset: 32256 });
+    expect(said.map((text) => /--\S+?(?=:)/.exec(text)?.[0])).toEqual([
+      '--output',
+      '--output-format',
+      '--runas',
+      '--debug',
+    ]);
   });
 
   it("copies kernel and ramdisks into a folder of the user's own, and nothing when it cannot", async () => {

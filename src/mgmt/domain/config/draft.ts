@@ -8,8 +8,10 @@ import {
   MAX_VCPUS,
   MIN_GUEST_MEMORY_MIB,
 } from '../../../base/limits.js';
+import { parsePygrubArgs } from '../../guestfs/pygrub-options.js';
 import type { Boot, DiskDefinition, DomainDefinition, Lifecycle, NicDefinition } from '../definition.js';
 import type { Notes } from './notes.js';
+import { withoutEffect } from './xl/vif.js';
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -79,6 +81,7 @@ export function finish(draft: Draft, notes: Notes): DomainDefinition {
     );
   }
   checkDevices(draft, notes);
+  tellIgnored(draft, notes, complain);
   return {
     name: nameOf(draft, complain),
     uuid: uuidOf(draft, complain),
@@ -128,6 +131,24 @@ function bootOf(draft: Draft, complain: Complain): Boot | undefined {
     return undefined;
   }
   return { by: PVGRUB.test(basename(kernel)) ? 'pvgrub' : 'kernel', kernel, ramdisk, cmdline };
+}
+
+/** What is understood and has no effect here, whatever the format of the file. */
+function tellIgnored(
+  { lines, nics, bootloader, bootloaderArgs = [] }: Draft,
+  notes: Notes,
+  complain: Complain,
+): void {
+  for (const nic of nics)
+    for (const text of withoutEffect(nic)) notes.add('ignored', lines.get('vif'), 'vif', text);
+  if (bootloader === undefined || basename(bootloader) !== 'pygrub') return;
+  try {
+    parsePygrubArgs(bootloaderArgs, (text) =>
+      notes.add('ignored', lines.get('bootloader_args'), 'bootloader_args', text),
+    );
+  } catch (error) {
+    complain('bootloader_args', (error as Error).message);
+  }
 }
 
 function checkDevices({ disks, nics, lines }: Draft, notes: Notes): void {

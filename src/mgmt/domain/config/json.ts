@@ -12,7 +12,7 @@ import type {
 } from '../definition.js';
 import { type Draft, newDraft } from './draft.js';
 import type { Notes } from './notes.js';
-import { diskFormat } from './xl/disk.js';
+import { cacheMode, diskFormat } from './xl/disk.js';
 import { nic, parseMac } from './xl/vif.js';
 
 type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
@@ -64,22 +64,12 @@ function fromBoot(boot: Boot): JsonObject {
   return said({ ...files, bootloader: 'pygrub', bootloader_args: args.length === 0 ? undefined : [...args] });
 }
 
-function fromDisk({
-  path,
-  vdev,
-  format,
-  member,
-  sizeBytes,
-  readOnly,
-  cdrom,
-  discard,
-}: DiskDefinition): JsonObject {
+/** With members of our own for what libxl does not know. */
+function fromDisk(disk: DiskDefinition): JsonObject {
+  const { path, vdev, format, member, sizeBytes, readOnly, cdrom, discard, cache, passwordFile } = disk;
   return said({
     pdev_path: path || undefined,
-    vdev,
-    format,
-    member,
-    size_bytes: sizeBytes,
+    ...{ vdev, format, member, size_bytes: sizeBytes, cache, password_file: passwordFile },
     removable: cdrom ? 1 : undefined,
     readwrite: readOnly ? undefined : 1,
     is_cdrom: cdrom ? 1 : undefined,
@@ -193,7 +183,8 @@ class Reader {
     const path = this.text(of, 'pdev_path') ?? '';
     return [
       {
-        ...{ vdev, path, format, cdrom, discard },
+        ...{ vdev, path, format, cdrom, discard, cache: cacheMode(this.text(of, 'cache') ?? '') },
+        passwordFile: this.text(of, 'password_file'),
         member: this.text(of, 'member'),
         sizeBytes: this.number(of, 'size_bytes'),
         readOnly: cdrom || !of.readwrite,

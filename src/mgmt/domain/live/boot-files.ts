@@ -48,7 +48,7 @@ export async function bootFiles(
     ...(boot.ramdisk !== undefined && { ramdisk: boot.ramdisk }),
     ...(said.args === undefined && boot.cmdline !== '' && { args: boot.cmdline }),
   };
-  const guestDisk = await openGuestDisk(disk.image);
+  const guestDisk = await openGuestDisk(disk.image, options.offset);
   const asks = options.kernel === undefined && !options.isQuiet;
   const choice = asks ? await choose(() => readBootConfig(guestDisk)) : undefined;
   const selection = await selectBoot(guestDisk, options, choice);

@@ -35,6 +35,11 @@ export interface BlockInfo {
   readonly readOnly: boolean;
   /** XenbusState* of the back end; undefined: there is no guest. */
   readonly state: number | undefined;
+  /** What the guest says of its first queue; undefined: nothing. */
+  readonly eventChannel: number | undefined;
+  readonly ringRef: number | undefined;
+  /** In its xenstore. */
+  readonly backend: string;
 }
 
 export interface NicInfo {
@@ -42,11 +47,10 @@ export interface NicInfo {
   readonly mac: string;
   /** As in BlockInfo. */
   readonly state: number | undefined;
-  /** What the guest says of its first queue; undefined: nothing. */
+  /** As in BlockInfo. */
   readonly eventChannel: number | undefined;
   readonly txRingRef: number | undefined;
   readonly rxRingRef: number | undefined;
-  /** In its xenstore. */
   readonly backend: string;
   /** For people: `tap vif1.0`, `passt`. */
   readonly port: string;
@@ -56,6 +60,8 @@ export interface NicInfo {
 export interface UsageInfo {
   readonly vcpus: readonly VcpuUsage[];
   readonly maxMemoryMiB: number;
+  /** Of a guest that has ended, or has not begun: what it had, or is to have. */
+  readonly currentMemoryMiB: number;
   readonly nics: number;
   /** From the guest's point of view. */
   readonly sentBytes: number;

@@ -9,7 +9,7 @@ import { parseDisk } from '../config/xl/disk.js';
 import type { DiskDefinition } from '../definition.js';
 import { closeDisks, type OpenDisk, openDisk, openDisks } from '../disks.js';
 import type { BlockInfo } from './control.js';
-import { withStore } from './store.js';
+import { firstQueue, withStore } from './store.js';
 
 export class LiveDisks {
   private constructor(private disks: readonly OpenDisk[]) {}
@@ -37,8 +37,14 @@ export class LiveDisks {
   list(domain: Domain): BlockInfo[] {
     return withStore(domain, (store, domid) =>
       this.disks.map(({ definition: { vdev, path, format, readOnly }, device: { devid } }) => {
-        const state = store.readInt(`/local/domain/0/backend/vbd/${domid}/${devid}/state`);
-        return { vdev, devid, path, format, readOnly, state };
+        const backend = `/local/domain/0/backend/vbd/${domid}/${devid}`;
+        const queue = firstQueue(store, `/local/domain/${domid}/device/vbd/${devid}`);
+        return {
+          ...{ vdev, devid, path, format, readOnly, backend },
+          state: store.readInt(`${backend}/state`),
+          eventChannel: queue('event-channel'),
+          ringRef: queue('ring-ref', 'ring-ref0'),
+        };
       }),
     );
   }

@@ -122,28 +122,37 @@ export class LiveDomain {
 
   /** @throws XennerError ENOTRUNNING */
   get running(): Domain {
-    if (this.#domain !== undefined && this.#remains === undefined) return this.#domain;
+    if (this.#guest !== undefined) return this.#guest;
     throw new XennerError('ENOTRUNNING', 'the domain does not run');
+  }
+
+  /** That has not ended. */
+  get #guest(): Domain | undefined {
+    return this.#remains === undefined ? this.#domain : undefined;
+  }
+
+  get #currentMemoryMiB(): number {
+    return this.folder.record.memoryMiB - (this.#guest?.stats().freePages ?? 0) / PAGES_PER_MIB;
   }
 
   info(): DomainInfo {
     const definition = this.#now();
-    const domain = this.#remains === undefined ? this.#domain : undefined;
+    const domain = this.#guest;
     const run = domain && {
       engine: domain.engine,
       profile: domain.profile,
       storeDomid: withStore(domain, (_, domid) => domid),
-      currentMemoryMiB: this.folder.record.memoryMiB - domain.stats().freePages / PAGES_PER_MIB,
+      currentMemoryMiB: this.#currentMemoryMiB,
     };
     return { ...this.folder.record, ...run, definition };
   }
 
   usage(): UsageInfo {
     const { disks, nics, definition } = this;
-    const domain = this.#remains === undefined ? this.#domain : undefined;
     return {
-      vcpus: domain?.vcpuUsage() ?? [],
+      vcpus: this.#guest?.vcpuUsage() ?? [],
       maxMemoryMiB: definition.maxMemoryMiB,
+      currentMemoryMiB: this.#currentMemoryMiB,
       ...{ nics: nics.devices.length, ...nics.bytes, disks: disks.counters },
     };
   }
@@ -161,8 +170,8 @@ export class LiveDomain {
   async rename(name: string): Promise<void> {
     await this.folder.rename(name);
     const { uuid } = this.folder.record;
-    if (this.#domain === undefined || this.#remains !== undefined) return;
-    withStore(this.#domain, (store, domid) => {
+    if (this.#guest === undefined) return;
+    withStore(this.#guest, (store, domid) => {
       store.write(`/local/domain/${domid}/name`, name);
       store.write(`/vm/${uuid}/name`, name);
     });
@@ -259,8 +268,7 @@ export class LiveDomain {
 
   #type(typed: Buffer): boolean {
     if (this.#menu !== undefined) this.#menu.input(typed);
-    else if (this.#domain !== undefined && this.#remains === undefined)
-      return this.#domain.writeConsole(typed);
+    else if (this.#guest !== undefined) return this.#guest.writeConsole(typed);
     else if (this.#early.length < MAX_CONSOLE_INPUT_BYTES) this.#early = Buffer.concat([this.#early, typed]);
     return this.#menu !== undefined;
   }

@@ -3,13 +3,12 @@ import { XennerError } from '../../../base/errors.js';
 import { MAX_DOMAIN_NICS } from '../../../base/limits.js';
 import type { Device } from '../../../xenner/backend/device.js';
 import type { Domain } from '../../../xenner/domain/domain.js';
-import type { XenstoreHandle } from '../../../xenner/xenstore/index.js';
 import { parseMac, parseVif } from '../config/xl/vif.js';
 import type { NicDefinition } from '../definition.js';
 import { macFor } from '../identity.js';
-import { type OpenNic, openNic } from '../nics.js';
+import { type OpenNic, openNic, withoutBridge } from '../nics.js';
 import type { NicInfo } from './control.js';
-import { withStore } from './store.js';
+import { firstQueue, withStore } from './store.js';
 
 export class LiveNics {
   private nics: readonly OpenNic[] = [];
@@ -27,6 +26,8 @@ export class LiveNics {
     const live = new LiveNics(owner);
     try {
       for (const [index, definition] of definitions.entries()) {
+        const text = withoutBridge(definition);
+        if (text !== undefined) say(`vif ${definition.devid ?? index}: ${text}`);
         try {
           live.nics = [...live.nics, await openNic(definition, index, owner.domid)];
         } catch (error) {
@@ -64,7 +65,13 @@ export class LiveNics {
         const front = `/local/domain/${domid}/device/vif/${devid}`;
         const { mac } = definition;
         const state = store.readInt(`${backend}/state`);
-        return { devid, mac: mac!, state, ...ringOf(store, front), backend, port: port.name };
+        const queue = firstQueue(store, front);
+        return {
+          ...{ devid, mac: mac!, state, backend, port: port.name },
+          eventChannel: queue('event-channel', 'event-channel-tx'),
+          txRingRef: queue('tx-ring-ref'),
+          rxRingRef: queue('rx-ring-ref'),
+        };
       }),
     );
   }
@@ -124,21 +131,4 @@ export class LiveNics {
     }
     this.nics = [...this.nics, nic];
   }
-}
-
-/** Of the first queue, as the guest says: it may have several, and one port or two for each. */
-function ringOf(
-  store: XenstoreHandle,
-  front: string,
-): Pick<NicInfo, 'eventChannel' | 'txRingRef' | 'rxRingRef'> {
-  const read = (...names: readonly string[]) =>
-    names
-      .flatMap((name) => [`${front}/${name}`, `${front}/queue-0/${name}`])
-      .map((path) => store.readInt(path))
-      .find((value) => value !== undefined);
-  return {
-    eventChannel: read('event-channel', 'event-channel-tx'),
-    txRingRef: read('tx-ring-ref'),
-    rxRingRef: read('rx-ring-ref'),
-  };
 }

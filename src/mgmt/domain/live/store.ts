@@ -32,3 +32,12 @@ export function nodesBelow(store: XenstoreHandle, path: string): StoreNode[] {
   walk('');
   return nodes;
 }
+
+/** Of a device's first queue, as the guest says: it may have several, and one ring of many pages. */
+export function firstQueue(store: XenstoreHandle, front: string) {
+  return (...names: readonly string[]): number | undefined =>
+    names
+      .flatMap((name) => [`${front}/${name}`, `${front}/queue-0/${name}`])
+      .map((path) => store.readInt(path))
+      .find((value) => value !== undefined);
+}

@@ -70,6 +70,16 @@ describe('xenner config', () => {
   });
 
   it.each([
+    ['bootloader_args=["--list-entries"]', /bootloader_args: pygrub: --list-entries boots nothing/],
+    ['bootloader_args=["--offset=1M"]', /bootloader_args: pygrub: --offset "1M" is no number of bytes/],
+    ['disk=["cache=unsafe,vdev=xvda,target=/a"]', /disk: .*cache=unsafe: none, writeback, writethrough/],
+  ])('takes no %s', (override, why) => {
+    const { stdout, status } = config(`${CORPUS}xl-pygrub.cfg`, override);
+    expect(status).toBe(1);
+    expect(stdout).toMatch(why);
+  });
+
+  it.each([
     [['no-such-file'], 'xenner: configuration no-such-file does not exist'],
     [['.'], 'not a regular file'],
     [[`${CORPUS}xl-pv.cfg`, 'memory'], 'not of the form key=value'],

@@ -1,6 +1,6 @@
 /** xl-disk-configuration(5), and the older forms that xm took (Xen: tools/libs/util/libxlu_disk_l.l). */
 import { resolve } from 'node:path';
-import { DISK_FORMATS, type DiskDefinition, type DiskFormat } from '../../definition.js';
+import { CACHE_MODES, DISK_FORMATS, type DiskDefinition, type DiskFormat } from '../../definition.js';
 import type { Say } from './say.js';
 
 /** Behind these xm and xl look for no format. */
@@ -25,6 +25,8 @@ class DiskParser {
   private accessPlaced = false;
   private cdrom = false;
   private discard: boolean | undefined;
+  private cache: DiskDefinition['cache'];
+  private passwordFile: string | undefined;
   private phy = false;
   private prefixed = false;
   private wrong = false;
@@ -112,6 +114,14 @@ class DiskParser {
       case 'specification':
         if (value !== 'xen') this.fail('a PV guest has only disks of Xen');
         return;
+      // These two are ours: xl has no names for them.
+      case 'cache':
+        this.cache = cacheMode(value);
+        if (this.cache === undefined) this.fail(`cache=${value}: ${CACHE_MODES.join(', ')}`);
+        return;
+      case 'password-file':
+        this.passwordFile = value;
+        return;
       default:
         this.fail(`${name}= is unknown`);
     }
@@ -176,9 +186,15 @@ class DiskParser {
       this.say('ignored', 'w!: a disk that another guest writes to is refused when it is opened');
     const path = target === '' ? '' : resolve(this.phy ? '/dev' : folder, target);
     const readOnly = this.cdrom || access === 'r' || access === 'ro';
-    const { cdrom, discard } = this;
-    return { vdev, path, format, member: undefined, sizeBytes: undefined, readOnly, cdrom, discard };
+    const { cdrom, discard, cache } = this;
+    const passwordFile = this.passwordFile && resolve(folder, this.passwordFile);
+    const image = { path, format, member: undefined, sizeBytes: undefined, cache, passwordFile };
+    return { vdev, ...image, readOnly, cdrom, discard };
   }
+}
+
+export function cacheMode(name: string): DiskDefinition['cache'] {
+  return CACHE_MODES.find((each) => each === name);
 }
 
 export function diskFormat(name: string): DiskFormat | undefined {

@@ -1,4 +1,5 @@
 /** xl-network-configuration(5) (Xen: parse_nic_config() in tools/xl/xl_parse.c, tools/libs/util/libxlu_vif.c). */
+import { basename } from 'node:path';
 import type { NicDefinition } from '../../definition.js';
 import type { Say } from './say.js';
 
@@ -48,6 +49,27 @@ export function parseRate(text: string): NicDefinition['rate'] {
   if (intervalUs < 1 || intervalUs > MAX_U32) return undefined;
   const inInterval = Number((bytes * BigInt(intervalUs)) / 1_000_000n);
   return inInterval === 0 ? undefined : { bytes: inInterval, intervalUs };
+}
+
+/** What a definition says of an interface that nothing here uses. */
+export function withoutEffect({
+  script,
+  ip,
+  gatewaydev,
+  model,
+  network,
+  bridge,
+}: NicDefinition): readonly string[] {
+  const texts: string[] = [];
+  // What vif-bridge does is done without it.
+  if (script !== undefined && script !== '' && basename(script) !== 'vif-bridge')
+    texts.push(`script=${script}: hot-plug scripts are not run`);
+  if (ip !== undefined) texts.push(`ip=${ip}: it is for hot-plug scripts, which are not run`);
+  if (gatewaydev !== undefined) texts.push(`gatewaydev=${gatewaydev}: there are no routed interfaces`);
+  if (model !== undefined && model !== 'netfront') texts.push(`model=${model}: it is for HVM guests`);
+  if (network !== undefined && bridge === undefined)
+    texts.push(`the network ${JSON.stringify(network)} is not known here: it is passt's`);
+  return texts;
 }
 
 type Said = { -readonly [K in keyof NicDefinition]?: NicDefinition[K] };

@@ -53,9 +53,12 @@ function bootLines(boot: Boot): string[] {
   return [option('bootloader', 'pygrub'), list('bootloader_args', boot.args), ...files];
 }
 
-/** The target comes last: it may have commas in it. */
-function diskSpec({ path, vdev, format, readOnly, cdrom, discard }: DiskDefinition): string {
+/** The target comes last: it may have commas in it, and nothing else may. */
+function diskSpec(disk: DiskDefinition): string {
+  const { path, vdev, format, readOnly, cdrom, discard, cache, passwordFile } = disk;
   const words = [`vdev=${vdev}`, `access=${readOnly ? 'r' : 'w'}`];
+  if (cache !== undefined) words.push(`cache=${cache}`);
+  if (passwordFile !== undefined && !passwordFile.includes(',')) words.push(`password-file=${passwordFile}`);
   if (cdrom) words.push('cdrom');
   if (discard !== undefined) words.push(discard ? 'discard' : 'no-discard');
   return format === 'empty' ? words.join(',') : [`format=${format}`, ...words, `target=${path}`].join(',');

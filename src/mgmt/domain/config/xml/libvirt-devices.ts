@@ -1,7 +1,7 @@
 /** `<devices>` of libvirt's domain XML. */
 import { resolve } from 'node:path';
 import type { NicDefinition } from '../../definition.js';
-import { diskFormat } from '../xl/disk.js';
+import { cacheMode, diskFormat } from '../xl/disk.js';
 import { nic, parseMac } from '../xl/vif.js';
 import type { XmlReading } from './libvirt.js';
 import type { XmlElement } from './tree.js';
@@ -52,14 +52,25 @@ function readDisk({ draft, notes, folder }: XmlReading, disk: XmlElement): void 
   else {
     const readOnly = cdrom || disk.find('readonly') !== undefined;
     const discard = disk.find('driver')?.get('discard');
+    const cache = disk.find('driver')?.get('cache') ?? 'default';
+    if (cache !== 'default' && cacheMode(cache) === undefined)
+      notes.add('unsupported', line, 'disk', `the cache mode ${JSON.stringify(cache)}: it is writeback`);
     draft.disks.push({
       ...{ vdev, format, readOnly, cdrom },
       path: path === undefined ? '' : resolve(folder, path),
       member: undefined,
       sizeBytes: undefined,
       discard: discard === undefined ? undefined : discard === 'unmap',
+      cache: cacheMode(cache),
+      passwordFile: undefined,
     });
-    if (disk.find('encryption') !== undefined) notes.error(line, 'disk', 'encrypted disks are not supported');
+    // The password is one of libvirt's secrets, which are not in its XML.
+    if ([disk, source].some((each) => each?.find('encryption') !== undefined))
+      notes.error(
+        line,
+        'disk',
+        `nothing says where the password of ${vdev} is: name it by password-file= in disk=`,
+      );
   }
 }
 

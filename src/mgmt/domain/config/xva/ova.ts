@@ -180,7 +180,7 @@ class Ova {
       vdev,
       readOnly,
       cdrom,
-      discard: undefined,
+      ...{ discard: undefined, cache: undefined, passwordFile: undefined },
       ...this.source(id, vdev, cdrom ? undefined : vdi),
     });
   }
