@@ -19,15 +19,22 @@ const WORKS = [
 ];
 
 /**
+ * @typedef {import('./lib/guest.mjs').Disk} Disk
+ * @typedef {{ name: string, start: (disk: Disk) => Guest }} DiskUser
+ * @typedef {{ prefix: string, diskMiB: number, pairs: number, workMs?: number }} How `prefix`: of the figures' names
+ */
+
+/**
  * @param {string} directory
  * @param {string} format
  * @param {string} owner
+ * @param {number} sizeMiB
  */
-function makeDisk(directory, format, owner) {
+function makeDisk(directory, format, owner, sizeMiB) {
   const path = join(directory, `${owner}.${format}`);
   // All of it allocated, and not zeros, which a format could know without reading.
   const content = join(directory, 'content');
-  execFileSync('sh', ['-c', `yes xenner | head -c ${DISK_MIB}M >${content}`]);
+  execFileSync('sh', ['-c', `yes xenner | head -c ${sizeMiB}M >${content}`]);
   execFileSync('qemu-img', ['convert', '-q', '-f', 'raw', '-O', format, content, path]);
   rmSync(content);
   return { path, format };
@@ -43,29 +50,41 @@ async function prepare(guest) {
 }
 
 /**
- * @param {import('./lib/guest.mjs').Image} image with io-work and drivers in it
- * @param {number} pairs
+ * @param {[DiskUser, DiskUser]} users ours and the peer, each with io-work and drivers in its ramdisk
+ * @param {How} how
  * @param {(name: string) => boolean} wanted
  */
-export async function benchBlock(image, pairs, wanted) {
+export async function compareDisks(users, { prefix, diskMiB, pairs, workMs }, wanted) {
   for (const format of FORMATS) {
-    const works = WORKS.filter(({ name }) => wanted(`blk-${format}-${name}`));
+    const works = WORKS.filter(({ name }) => wanted(`${prefix}-${format}-${name}`));
     if (works.length === 0) continue;
     const directory = mkdtempSync(join(tmpdir(), 'xenner-bench-'));
-    const guests = [XENNER, PEER].map(
-      (machine) => new Guest(machine.command({ ...image, disk: makeDisk(directory, format, machine.name) })),
-    );
+    const guests = users.map(({ name, start }) => start(makeDisk(directory, format, name, diskMiB)));
     try {
       for (const guest of guests) await prepare(guest);
       for (const { name, args } of works) {
         const [ours, theirs] = await alternate(guests, pairs, (guest) =>
-          runIo(guest, `disk /dev/disk ${args}`),
+          runIo(guest, `disk /dev/disk ${args}`, workMs),
         );
-        printThroughput(`blk-${format}-${name}`, ours, { name: PEER.name, values: theirs }, '1.0');
+        printThroughput(`${prefix}-${format}-${name}`, ours, { name: users[1].name, values: theirs }, '1.0');
       }
     } finally {
       for (const guest of guests) await guest.kill();
       rmSync(directory, { recursive: true });
     }
   }
+}
+
+/**
+ * @param {import('./lib/guest.mjs').Image} image with io-work and drivers in it
+ * @param {number} pairs
+ * @param {(name: string) => boolean} wanted
+ */
+export async function benchBlock(image, pairs, wanted) {
+  /** @param {import('./lib/guest.mjs').Machine} machine @returns {DiskUser} */
+  const user = ({ name, command }) => ({
+    name,
+    start: (disk) => new Guest(command({ ...image, disk })),
+  });
+  await compareDisks([user(XENNER), user(PEER)], { prefix: 'blk', diskMiB: DISK_MIB, pairs }, wanted);
 }

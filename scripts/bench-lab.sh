@@ -12,7 +12,10 @@ mkdir -p "$out"
 kernel=$(bash "$ROOT/images/kernel.sh" backports)
 for peer in microvm xen-shim; do bash "$ROOT/test/lab/peers/$peer.sh" --fetch; done
 gcc -O2 -static -Wall -Wextra -o "$out/guest-work" "$ROOT/bench/guest-work.c"
-ramdisk=$(bash "$ROOT/images/initramfs.sh" --add "$out/guest-work:/bin/guest-work" -o "$out/initramfs-lab.cpio")
+gcc -O2 -static -Wall -Wextra -o "$out/io-work" "$ROOT/bench/io-work.c"
+drivers=$(bash "$ROOT/images/modules.sh" backports)
+ramdisk=$(bash "$ROOT/images/initramfs.sh" --add "$out/guest-work:/bin/guest-work" --add "$out/io-work:/bin/io-work" \
+  --add "$drivers:/lib/drivers" -o "$out/initramfs-lab.cpio")
 make -s -C "$ROOT/test/guest" OUT="$out/kernels" names=bench-restore >/dev/null
 
 bench_options "$@"

@@ -3,23 +3,25 @@ import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Guest, ROOT } from '../lib/guest.mjs';
+import { Guest, ourDisk, ROOT, virtioDisk } from '../lib/guest.mjs';
 
 /** All of them boot with `quiet`: a serial port costs QEMU an exit a character, and that is not what is compared. */
 const CMDLINE = 'quiet';
 const LAB_SCRIPT = `${ROOT}scripts/lab.sh`;
 
 /**
- * @typedef {{ kernel: string, ramdisk: string, memoryMiB: number }} LabImage
+ * @typedef {{ kernel: string, ramdisk: string, memoryMiB: number, disk?: import('../lib/guest.mjs').Disk }} LabImage
+ *   `disk`: for xenner and microvm
  * @typedef {{ name: string, command: (image: LabImage) => string[] }} LabMachine
  */
 
 /** @type {LabMachine} */
 export const XENNER = {
   name: 'xenner',
-  command: ({ kernel, ramdisk, memoryMiB }) => [
+  command: ({ kernel, ramdisk, memoryMiB, disk }) => [
     ...[process.execPath, `${ROOT}dist/cli/main.js`, 'run', '--engine', 'kvm', '--kernel', kernel],
     ...['--ramdisk', ramdisk, '--memory', String(memoryMiB), '--cmdline', `console=hvc0 ${CMDLINE}`],
+    ...(disk === undefined ? [] : ourDisk(disk)),
   ],
 };
 
@@ -32,11 +34,12 @@ export const XENNER = {
 function peer(name, ownMiB) {
   return {
     name,
-    command: ({ kernel, ramdisk, memoryMiB }) => {
+    command: ({ kernel, ramdisk, memoryMiB, disk }) => {
       const script = `${ROOT}test/lab/peers/${name}.sh`;
       const options = ['--print', '--memory', String(memoryMiB + ownMiB)];
       const argv = [script, ...options, kernel, ramdisk, CMDLINE];
-      return execFileSync('bash', argv, { encoding: 'utf8' }).trimEnd().split('\n');
+      const command = execFileSync('bash', argv, { encoding: 'utf8' }).trimEnd().split('\n');
+      return disk === undefined ? command : [...command, ...virtioDisk(disk, 'virtio-blk-device')];
     },
   };
 }

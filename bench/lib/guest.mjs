@@ -15,21 +15,26 @@ export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Both print little: a serial port costs QEMU one exit a character, and that is not what is compared. */
 const CMDLINE = 'quiet';
 
+/** @param {Disk} disk */
+export function ourDisk({ path, format }) {
+  return ['--disk', `${path},${format},xvda,w`];
+}
+
 /** @type {Machine} */
 export const XENNER = {
   name: 'xenner',
   command: ({ kernel, ramdisk, memoryMiB, disk, network }) => [
     ...[process.execPath, `${ROOT}dist/cli/main.js`, 'run', '--kernel', kernel, '--ramdisk', ramdisk],
     ...['--memory', String(memoryMiB), '--cmdline', `console=hvc0 ${CMDLINE}`],
-    ...(disk === undefined ? [] : ['--disk', `${disk.path},${disk.format},xvda,w`]),
+    ...(disk === undefined ? [] : ourDisk(disk)),
     ...(network ? ['--nic', 'mac=00:16:3e:00:00:01'] : []),
   ],
 };
 
-/** With the cache mode that is our default, and QEMU's. @param {Disk} disk */
-function virtioDisk({ path, format }) {
+/** With the cache mode that is our default, and QEMU's. @param {Disk} disk @param {string} device */
+export function virtioDisk({ path, format }, device) {
   const node = `if=none,id=disk,file=${path},format=${format},cache=writeback`;
-  return ['-drive', node, '-device', 'virtio-blk-pci,drive=disk'];
+  return ['-drive', node, '-device', `${device},drive=disk`];
 }
 
 /** @param {string} socket */
@@ -51,7 +56,7 @@ function qemu(name, machine) {
     command: ({ kernel, ramdisk, memoryMiB, tscKHz, disk, passt }) => [
       ...['qemu-system-x86_64', '-accel', 'tcg', '-M', machine, '-m', String(memoryMiB)],
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
-      ...(disk === undefined ? [] : virtioDisk(disk)),
+      ...(disk === undefined ? [] : virtioDisk(disk, 'virtio-blk-pci')),
       ...(passt === undefined ? [] : virtioNic(passt)),
       ...['-kernel', kernel, '-initrd', ramdisk, '-append'],
       `console=ttyS0 tsc_early_khz=${tscKHz} tsc=reliable no_timer_check ${CMDLINE}`,

@@ -38,8 +38,8 @@ export async function loadDrivers(guest) {
  * @param {string} work without how long
  * @returns {Promise<number>} bytes a second, by the guest's clock
  */
-export async function runIo(guest, work) {
-  const output = await runInGuest(guest, `io-work ${work} ${WORK_MS}`);
+export async function runIo(guest, work, workMs = WORK_MS) {
+  const output = await runInGuest(guest, `io-work ${work} ${workMs}`);
   const [, bytes, nanoseconds] = /^(\d+) (\d+)$/m.exec(output) ?? [];
   if (bytes === undefined || nanoseconds === undefined) throw new Error(`io-work ${work}: ${output}`);
   return (Number(bytes) * 1e9) / Number(nanoseconds);
