@@ -195,3 +195,12 @@ export const MAX_XML_ELEMENTS = 200_000;
 export const MAX_CONFIG_NOTES = 200;
 export const MAX_DOMAIN_DISKS = 64;
 export const MAX_DOMAIN_NICS = 32;
+
+/* Storage pools, and definitions of what is managed */
+/** Hosts and devices of one pool. */
+export const MAX_POOL_SOURCES = 256;
+/** Files of one folder that is a pool. */
+export const MAX_POOL_VOLUMES = 1_000_000;
+export const MAX_DEFINITIONS = 16_384;
+/** Of a file's name there are 255; some are for what is put behind. */
+export const MAX_DEFINITION_NAME_BYTES = 200;

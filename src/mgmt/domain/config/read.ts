@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { XennerError } from '../../../base/errors.js';
 import { MAX_CONFIG_BYTES } from '../../../base/limits.js';
 import { type FileSource, openFile, readBytes } from '../../../xenner/builder/image-source.js';
+import { parseXml } from '../../xml/tree.js';
 import type { DomainDefinition } from '../definition.js';
 import { type Draft, finish, newDraft } from './draft.js';
 import { readLibxl } from './json.js';
@@ -10,7 +11,6 @@ import { Notes } from './notes.js';
 import { evaluateProgram, type Override, overrideOptions, parseOverride } from './xl/program.js';
 import { readOptions, tellUnread } from './xl/read.js';
 import { readLibvirt } from './xml/libvirt.js';
-import { parseXml } from './xml/tree.js';
 import { readOva } from './xva/ova.js';
 
 export type ConfigFormat = 'xl' | 'libvirt' | 'ova' | 'libxl-json';

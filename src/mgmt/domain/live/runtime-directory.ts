@@ -12,21 +12,18 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { XennerError } from '../../../base/errors.js';
 import { isRangeShared, shareRange } from '../../../kvm/index.js';
 import { checkDomainName } from '../../../xenner/domain/identity.js';
+import { runtimeDirectory } from '../../state/directories.js';
+import { exclusively, openLock } from '../../state/exclusively.js';
 
 /** DOMID_FIRST_RESERVED of xen.h: domids are below it. */
 const DOMID_FIRST_RESERVED = 0x7ff0;
-/** Everything that is done under the directory's lock takes milliseconds. */
-const LOCK_TIMEOUT_MS = 20_000;
-const LOCK_RETRY_MS = 20;
 
 export type LiveState = 'running' | 'paused' | 'shutdown' | 'crashed';
 
@@ -58,52 +55,12 @@ export const FILES = {
   log: 'log',
 } as const;
 
-/** @throws XennerError ERUNDIR */
-export function runtimeDirectory(): string {
-  const path = chosenDirectory();
-  mkdirSync(path, { recursive: true, mode: 0o700 });
-  const { uid, mode } = statSync(path);
-  if (uid !== process.getuid!() || (mode & 0o077) !== 0)
-    throw new XennerError('ERUNDIR', `${path} is not this user's alone`, `chown and chmod 0700 it`);
-  return path;
-}
-
-function chosenDirectory(): string {
-  const { XENNER_RUN_DIR, XDG_RUNTIME_DIR } = process.env;
-  if (XENNER_RUN_DIR) return resolve(XENNER_RUN_DIR);
-  if (process.getuid!() === 0) return '/run/xenner';
-  if (XDG_RUNTIME_DIR) return resolve(XDG_RUNTIME_DIR, 'xenner');
-  throw new XennerError(
-    'ERUNDIR',
-    'neither XENNER_RUN_DIR nor XDG_RUNTIME_DIR says where domains are to be kept',
-    'set XENNER_RUN_DIR to a folder of your own',
-  );
-}
-
 /** Where cores go that on_crash and the like ask for; whoever writes there makes it. */
 export function dumpDirectory(): string {
   const { XENNER_DUMP_DIR, XDG_STATE_HOME } = process.env;
   if (XENNER_DUMP_DIR) return resolve(XENNER_DUMP_DIR);
   if (process.getuid!() === 0) return '/var/lib/xenner/dump';
   return resolve(XDG_STATE_HOME || join(homedir(), '.local/state'), 'xenner/dump');
-}
-
-function openLock(folder: string): number {
-  return openSync(join(folder, FILES.lock), constants.O_RDWR | constants.O_CREAT, 0o600);
-}
-
-/** Locks are shared ones: who takes one and then finds others with it lets go, and tries again some time later. */
-async function exclusively<T>(directory: string, act: () => T): Promise<T> {
-  for (const until = Date.now() + LOCK_TIMEOUT_MS; ; ) {
-    const fd = openLock(directory);
-    try {
-      if (shareRange(fd, 0, 1) && !isRangeShared(fd, 0, 1)) return act();
-    } finally {
-      closeSync(fd);
-    }
-    if (Date.now() > until) throw new XennerError('EBUSY', `${directory} is locked by another process`);
-    await delay(Math.random() * LOCK_RETRY_MS);
-  }
 }
 
 function isAlive(path: string): boolean {
@@ -149,7 +106,7 @@ function sweep(directory: string): FoundDomain[] {
 /** By domid. */
 export async function liveDomains(directory = runtimeDirectory()): Promise<FoundDomain[]> {
   const paths = folders(directory).map((name) => join(directory, name));
-  if (!paths.every(isAlive)) return exclusively(directory, () => sweep(directory));
+  if (!paths.every(isAlive)) return exclusively(join(directory, FILES.lock), () => sweep(directory));
   return paths.map(readRecord).filter((record) => record !== undefined);
 }
 
@@ -206,7 +163,7 @@ export class DomainFolder {
   static claim(record: Pick<DomainRecord, 'name' | 'uuid' | 'memoryMiB' | 'vcpus'>): Promise<DomainFolder> {
     checkDomainName(record.name);
     const directory = runtimeDirectory();
-    return exclusively(directory, () => {
+    return exclusively(join(directory, FILES.lock), () => {
       const domains = sweep(directory);
       checkFree(domains, record.name);
       const domid = nextDomid(
@@ -215,7 +172,7 @@ export class DomainFolder {
       );
       const path = join(directory, String(domid));
       mkdirSync(path, { mode: 0o700 });
-      const lock = openLock(path);
+      const lock = openLock(join(path, FILES.lock));
       shareRange(lock, 0, 1);
       const now = { domid, pid: process.pid, state: 'running', startedAt: Date.now() } as const;
       return new DomainFolder(directory, path, lock, { ...record, ...now });
@@ -238,7 +195,7 @@ export class DomainFolder {
   /** @throws XennerError (rejection) EDOMAIN_EXISTS, EDOMAIN_NAME */
   async rename(name: string, uuid = this.#record.uuid): Promise<void> {
     checkDomainName(name);
-    await exclusively(this.directory, () => {
+    await exclusively(join(this.directory, FILES.lock), () => {
       checkFree(
         sweep(this.directory).filter(({ domid }) => domid !== this.#record.domid),
         name,

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { MAX_CONFIG_NESTING } from '../../../../src/base/limits.js';
 import { readConfig } from '../../../../src/mgmt/domain/config/read.js';
-import { parseXml } from '../../../../src/mgmt/domain/config/xml/tree.js';
+import { parseXml } from '../../../../src/mgmt/xml/tree.js';
 
 const nested = (depth: number) => '<a>'.repeat(depth) + '</a>'.repeat(depth);
 

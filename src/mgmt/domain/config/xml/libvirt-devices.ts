@@ -1,10 +1,10 @@
 /** `<devices>` of libvirt's domain XML. */
 import { resolve } from 'node:path';
+import type { XmlElement } from '../../../xml/tree.js';
 import type { NicDefinition } from '../../definition.js';
 import { cacheMode, diskFormat } from '../xl/disk.js';
 import { nic, parseMac } from '../xl/vif.js';
 import type { XmlReading } from './libvirt.js';
-import type { XmlElement } from './tree.js';
 
 const NO_GRAPHICS = 'there is no graphical console: the guest has its text console';
 const NO_DEVICE = 'the guest does not get this device';

@@ -1,10 +1,10 @@
 /** libvirt's domain XML (https://libvirt.org/formatdomain.html) for PV guests of Xen. */
 import { resolve } from 'node:path';
+import type { XmlElement } from '../../../xml/tree.js';
 import { ACTIONS, type Action, type Lifecycle } from '../../definition.js';
 import { type Draft, newDraft } from '../draft.js';
 import type { Notes } from '../notes.js';
 import { readDevices } from './libvirt-devices.js';
-import type { XmlElement } from './tree.js';
 
 export interface XmlReading {
   readonly draft: Draft;

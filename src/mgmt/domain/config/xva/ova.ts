@@ -1,9 +1,10 @@
 /** ova.xml, the first file of XenServer's and XCP-ng's exports (.xva): their database's records of one VM. */
+
+import type { XmlElement } from '../../../xml/tree.js';
 import type { Action, DiskDefinition } from '../../definition.js';
 import { type Draft, newDraft } from '../draft.js';
 import type { Notes } from '../notes.js';
 import { nic, parseMac } from '../xl/vif.js';
-import type { XmlElement } from '../xml/tree.js';
 import { RpcStruct, rpcValue } from './xml-rpc.js';
 
 const MIB = 2 ** 20;

@@ -1,6 +1,6 @@
 /** Values as XML-RPC writes them, which is how XenServer dumps its records into ova.xml. */
 import { XennerError } from '../../../../base/errors.js';
-import type { XmlElement } from '../xml/tree.js';
+import type { XmlElement } from '../../../xml/tree.js';
 
 /** A string for every scalar: what is a number depends on the field. */
 export type RpcValue = string | readonly RpcValue[] | RpcStruct;

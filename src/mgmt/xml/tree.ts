@@ -1,7 +1,7 @@
 /** XML as a tree whose elements know their lines. No entities but XML's own five, no DTD, a bound on depth and size. */
 import { SaxesParser, type SaxesTagPlain } from 'saxes';
-import { XennerError } from '../../../../base/errors.js';
-import { MAX_CONFIG_NESTING, MAX_XML_ELEMENTS } from '../../../../base/limits.js';
+import { XennerError } from '../../base/errors.js';
+import { MAX_CONFIG_NESTING, MAX_XML_ELEMENTS } from '../../base/limits.js';
 
 export class XmlElement {
   readonly children: XmlElement[] = [];
@@ -37,12 +37,9 @@ export class XmlElement {
   }
 }
 
-function refuse(line: number, what: string): XennerError {
-  return new XennerError('ECONFIG_XML', `line ${line}: ${what}`);
-}
-
-/** @throws XennerError ECONFIG_XML */
-export function parseXml(source: string): XmlElement {
+/** @throws XennerError `code` */
+export function parseXml(source: string, code = 'ECONFIG_XML'): XmlElement {
+  const refuse = (line: number, what: string) => new XennerError(code, `line ${line}: ${what}`);
   const parser = new SaxesParser({ xmlns: false, position: true, defaultXMLVersion: '1.0' });
   const open: XmlElement[] = [];
   let root: XmlElement | undefined;

@@ -1,0 +1,203 @@
+/** One storage pool: libvirt's virStoragePool* calls. */
+import { type BuildOptions, backendOf, type PoolBackend } from './backend.js';
+import { NO_SIZES, type PoolDefinition, type PoolSizes, type VolumeDefinition } from './definition.js';
+import { PoolError, quoted } from './errors.js';
+import { folderPermissions } from './folder.js';
+import { writePool } from './pool-xml.js';
+import type { StoragePools } from './pools.js';
+
+/** virStoragePoolState, in lower case. `inaccessible`: it was started, but its target is gone. */
+export type PoolState = 'inactive' | 'building' | 'running' | 'degraded' | 'inaccessible';
+
+export interface PoolInfo extends PoolSizes {
+  readonly state: PoolState;
+}
+
+/** @throws XennerError (rejection) from all methods: PoolErrors; EBUSY where another process holds a lock */
+export class StoragePool {
+  /** @param definition of what runs, if it was running when it was looked up; otherwise of what is defined */
+  constructor(
+    private readonly pools: StoragePools,
+    readonly definition: PoolDefinition,
+  ) {}
+
+  get name(): string {
+    return this.definition.name;
+  }
+
+  get uuid(): string {
+    return this.definition.uuid;
+  }
+
+  get isActive(): boolean {
+    return this.pools.live.get(this.name) !== undefined;
+  }
+
+  get isPersistent(): boolean {
+    return this.pools.persistent.get(this.name)?.uuid === this.uuid;
+  }
+
+  get isAutostarted(): boolean {
+    return this.pools.persistent.isAutostarted(this.name);
+  }
+
+  async info(): Promise<PoolInfo> {
+    if (!this.isActive) return { state: 'inactive', ...NO_SIZES };
+    try {
+      const sizes = await (await this.#backend()).sizes(this.definition);
+      return { state: 'running', ...sizes };
+    } catch (error) {
+      if (!(error instanceof PoolError)) throw error;
+      return { state: 'inaccessible', ...NO_SIZES };
+    }
+  }
+
+  /** @param inactive what it will be started with the next time (VIR_STORAGE_XML_INACTIVE) */
+  async xml({ inactive = false } = {}): Promise<string> {
+    const persistent = this.pools.persistent.get(this.name);
+    if (inactive && persistent !== undefined) return writePool(persistent);
+    const { definition } = this;
+    if (!this.isActive) return writePool(definition);
+    const target = { ...definition.target, permissions: folderPermissions(definition) };
+    const { state: _, ...sizes } = await this.info();
+    return writePool({ ...definition, target }, sizes);
+  }
+
+  async build(options: BuildOptions = {}): Promise<void> {
+    const backend = await this.#backend();
+    await this.#alone(() => {
+      this.#checkInactive('is already active');
+      return this.#build(backend, options);
+    });
+  }
+
+  async start(options: BuildOptions & { readonly build?: boolean } = {}): Promise<void> {
+    const backend = await this.#backend();
+    const { definition, pools } = this;
+    await this.#alone(async () => {
+      this.#checkInactive('is already active');
+      await pools.exclusively(() => pools.checkFree(definition));
+      if (options.build || options.overwrite || options.noOverwrite) await this.#build(backend, options);
+      await backend.start?.(definition);
+      try {
+        await backend.sizes(definition);
+        await pools.exclusively(() => {
+          pools.checkFree(definition);
+          pools.live.put(definition);
+        });
+      } catch (error) {
+        await backend.stop?.(definition);
+        throw error;
+      }
+    });
+  }
+
+  /** virStoragePoolDestroy: nothing is lost but the pool's being active. */
+  async stop(): Promise<void> {
+    const backend = await this.#backend();
+    await this.#alone(() => this.#stop(backend));
+  }
+
+  /** Looks at all volumes. A pool that cannot be read is stopped (virStoragePoolRefresh). Answers how many there are. */
+  async refresh(): Promise<number> {
+    const backend = await this.#backend();
+    return this.#alone(async () => {
+      this.#checkActive();
+      try {
+        await backend.sizes(this.definition);
+        return (await backend.volumes(this.definition, this.pools.report)).length;
+      } catch (error) {
+        await this.#stop(backend);
+        throw error;
+      }
+    });
+  }
+
+  /** What the pool is made of, with all that is in it. */
+  async delete(): Promise<void> {
+    const backend = await this.#backend();
+    await this.#alone(async () => {
+      this.#checkInactive('is still active');
+      if (backend.delete === undefined)
+        throw new PoolError(
+          'VIR_ERR_NO_SUPPORT',
+          `pools of type '${this.definition.type}' cannot be deleted`,
+        );
+      await backend.delete(this.definition);
+    });
+  }
+
+  async undefine(): Promise<void> {
+    await this.#alone(() =>
+      this.pools.exclusively(() => {
+        this.#checkInactive('is still active');
+        this.#checkPersistent();
+        this.pools.persistent.remove(this.name);
+      }),
+    );
+  }
+
+  /** To be started with the host, or not. */
+  async setAutostart(on: boolean): Promise<void> {
+    await this.pools.exclusively(() => {
+      this.#checkPersistent();
+      this.pools.persistent.setAutostart(this.name, on);
+    });
+  }
+
+  /** By name. */
+  async listVolumes(): Promise<VolumeDefinition[]> {
+    this.#checkActive();
+    return (await this.#backend()).volumes(this.definition, this.pools.report);
+  }
+
+  #build(backend: PoolBackend, options: BuildOptions): Promise<void> {
+    const { type } = this.definition;
+    if (backend.build === undefined)
+      throw new PoolError('VIR_ERR_NO_SUPPORT', `pools of type '${type}' are not built`);
+    if (options.overwrite && options.noOverwrite)
+      throw new PoolError('VIR_ERR_INVALID_ARG', 'to overwrite and not to overwrite exclude each other');
+    return backend.build(this.definition, options);
+  }
+
+  async #stop(backend: PoolBackend): Promise<void> {
+    this.#checkActive();
+    await backend.stop?.(this.definition);
+    await this.pools.exclusively(() => this.pools.live.remove(this.name));
+  }
+
+  async #backend(): Promise<PoolBackend> {
+    const { type } = this.definition;
+    const backend = await backendOf(type);
+    if (!backend.needsRoot || process.getuid!() === 0) return backend;
+    throw new PoolError(
+      'VIR_ERR_ACCESS_DENIED',
+      `pools of type '${type}' are for root only`,
+      'run it as root',
+    );
+  }
+
+  #alone<T>(act: () => T | Promise<T>): Promise<T> {
+    return this.pools.exclusivelyPool(this.name, act);
+  }
+
+  #checkActive(): void {
+    if (!this.isActive) throw this.#invalid('is not active');
+  }
+
+  #checkInactive(what: string): void {
+    if (this.isActive) throw this.#invalid(what);
+  }
+
+  /** It may have been undefined meanwhile. */
+  #checkPersistent(): void {
+    const { live } = this.pools;
+    if (this.isPersistent) return;
+    if (live.get(this.name) !== undefined) throw this.#invalid('is transient');
+    throw new PoolError('VIR_ERR_NO_STORAGE_POOL', `no storage pool with matching name ${quoted(this.name)}`);
+  }
+
+  #invalid(what: string): PoolError {
+    return new PoolError('VIR_ERR_OPERATION_INVALID', `storage pool ${quoted(this.name)} ${what}`);
+  }
+}

@@ -1,0 +1,76 @@
+/** Debian's libvirtd with nothing but its storage driver, in a mount namespace of its own, and virsh for it: the judge. */
+import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+const START_MS = 60_000;
+
+/** Its folders are empty, so that it knows no pools of the host's, and leaves none. */
+const SCRIPT = `set -e
+for d in /etc/libvirt /var/lib/libvirt /run/libvirt /var/cache/libvirt; do mkdir -p $d; mount -t tmpfs none $d; done
+drivers=$(dirname "$(find /usr/lib -name libvirt_driver_storage.so | head -n 1)")
+cp "$drivers/libvirt_driver_storage.so" "$1/drivers"
+mount --bind "$1/drivers" "$drivers"
+printf '%s\\n' "unix_sock_dir = \\"$1\\"" 'auth_unix_ro = "none"' 'auth_unix_rw = "none"' > "$1/conf"
+exec libvirtd -f "$1/conf" -p "$1/pid"`;
+
+export function missingVirsh(): string | undefined {
+  if (process.getuid!() !== 0) return 'libvirtd as root takes root';
+  try {
+    execFileSync('sh', ['-c', 'command -v libvirtd && command -v virsh'], { stdio: 'pipe' });
+  } catch {
+    return 'no libvirtd and virsh';
+  }
+  const { status } = spawnSync('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']);
+  return status === 0 ? undefined : 'no mount namespaces here';
+}
+
+export interface Outcome {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export function outcomeOf(
+  program: string,
+  args: readonly string[],
+  env: Record<string, string>,
+): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const options = { env: { ...process.env, ...env }, timeout: 60_000, maxBuffer: 2 ** 26 };
+    const child = execFile(program, args, options, (_, stdout, stderr) =>
+      resolve({ status: child.exitCode, stdout, stderr }),
+    );
+  });
+}
+
+export class Virsh {
+  private constructor(
+    private readonly folder: string,
+    private readonly daemon: ChildProcess,
+  ) {}
+
+  static async start(): Promise<Virsh> {
+    const folder = mkdtempSync(join(tmpdir(), 'xenner-virsh-'));
+    mkdirSync(join(folder, 'drivers'));
+    const daemon = spawn('unshare', ['--mount', 'sh', '-c', SCRIPT, 'sh', folder], { stdio: 'ignore' });
+    const virsh = new Virsh(folder, daemon);
+    for (const until = Date.now() + START_MS; !existsSync(join(folder, 'libvirt-sock')); await delay(50)) {
+      if (daemon.exitCode !== null || Date.now() > until) throw new Error('libvirtd does not start');
+    }
+    return virsh;
+  }
+
+  run(...args: string[]): Promise<Outcome> {
+    const uri = `storage:///system?socket=${this.folder}/libvirt-sock`;
+    return outcomeOf('virsh', ['-c', uri, ...args], { LC_ALL: 'C.UTF-8' });
+  }
+
+  async stop(): Promise<void> {
+    const ended = new Promise((resolve) => this.daemon.once('exit', resolve));
+    if (this.daemon.exitCode === null && this.daemon.kill()) await ended;
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
