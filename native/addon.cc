@@ -17,6 +17,7 @@
 #include "net_link.h"
 #include "net_tap.h"
 #include "notifier.h"
+#include "socket_pair.h"
 #include "vcpu_kick.h"
 #ifdef XENNER_SOFT_CPU
 #include "soft_vcpu.h"
@@ -43,6 +44,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   init_file_range(env, exports);
   init_kvm_probe(env, exports);
   init_net_link(env, exports);
+  init_socket_pair(env, exports);
   return exports;
 }
 

@@ -161,6 +161,8 @@ export interface Addon extends KvmAddon {
   linkRequest(message: Uint8Array, what: string): void;
   /** Of a network interface; 0: there is none. */
   linkIndex(name: string): number;
+  /** Descriptors of the two ends of a stream, each with room for so many bytes that are not read, or as many as the host allows. */
+  socketPair(bytes: number): [number, number];
   /** Wakes a notifier from any thread; several signals may become one call. Unknown ids are ignored. */
   notify(id: number): void;
   /** Host clocks read back to back: TSC ticks, CLOCK_MONOTONIC ns, CLOCK_REALTIME ns. */

@@ -57,4 +57,5 @@ export {
 } from './net-link.js';
 export { type NetTap, openTap, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from './net-tap.js';
 export { createNotifier, type Notifier, notify } from './notifier.js';
+export { type SocketPair, socketPair } from './socket-pair.js';
 export { hasSoftCpu, softEngine } from './soft-engine.js';

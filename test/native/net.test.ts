@@ -1,7 +1,9 @@
-/** The addon's NetTap and rtnetlink with wrong arguments; what takes an interface is in test/net. */
+/** The addon's NetTap and rtnetlink with wrong arguments, what takes an interface is in test/net; pairs of sockets. */
+import { once } from 'node:events';
+import { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { loadAddon } from '../../src/kvm/addon.js';
-import { changeLink, createLink, linkIndex, openTap } from '../../src/kvm/index.js';
+import { changeLink, createLink, linkIndex, openTap, socketPair } from '../../src/kvm/index.js';
 
 const addon = loadAddon();
 
@@ -56,5 +58,24 @@ describe('rtnetlink', () => {
       'there is no network interface no-such-link',
     );
     expect(() => createLink('a'.repeat(20), { kind: 'bridge' })).toThrow(/cannot make the bridge a+: /);
+  });
+});
+
+describe('a pair of sockets', () => {
+  it('takes what nobody has read yet, more than sockets do by themselves', async () => {
+    const sent = Buffer.alloc(300_000, 'x');
+    const { ours, theirs } = socketPair(200_000);
+    const other = new Socket({ fd: theirs });
+    await new Promise((resolve) => other.write(sent, resolve));
+    other.end();
+    const received: Buffer[] = [];
+    ours.on('data', (chunk) => received.push(chunk));
+    await once(ours, 'close');
+    expect(Buffer.concat(received).equals(sent)).toBe(true);
+  });
+  it.each([[-1], [2 ** 30 + 1], [undefined]])('is not made with room for %s bytes', (bytes) => {
+    expect(() => Reflect.apply(addon.socketPair, undefined, [bytes])).toThrow(
+      expect.objectContaining({ code: 'EINVAL' }),
+    );
   });
 });

@@ -1,4 +1,5 @@
 /** passt itself: a guest that gets an address by DHCP, and talks TCP to a server of this host and the other way round. */
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
@@ -176,6 +177,14 @@ describe('passt', () => {
     });
     expect(reason).toBe('passt has ended: Invalid port specifier nonsense');
     expect(() => port.attach({ ...nobody, failed: () => {} })).toThrow(reason);
+  });
+  it('has room for more than it sends at once: it drops the rest', async () => {
+    const port = await openPasstPort();
+    undo.push(() => port.close());
+    const sockets = execFileSync('ss', ['--unix', '--memory', '--processes'], { encoding: 'utf8' });
+    const [, room] = /users:\(\("passt\S*,fd=3\)\)\s+skmem:\(\S*,tb(\d+),/.exec(sockets) ?? [sockets];
+    // Twice what a user may have where nobody has changed the host's limits; a socket has half of it by itself.
+    expect(Number(room)).toBeGreaterThan(400_000);
   });
   it('ends with its port, and not before', async () => {
     const running = () =>

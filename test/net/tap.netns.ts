@@ -161,14 +161,10 @@ describe('a bridge', () => {
       bytes(1486),
     ]);
     const isOurs = (data: Buffer) => type(data) === 0x88b5;
-    // The kernel sees in its own time that a port of the bridge has a link.
-    const again = setInterval(() => ends[0]!.queue.send(frame), 50);
-    try {
+    await sending(ends[0]!.queue, frame, async () => {
       expect(await next(ends[1]!.queue, 'the broadcast', isOurs)).toEqual(frame);
       expect(await next(ends[2]!.queue, 'the broadcast', isOurs)).toEqual(frame);
-    } finally {
-      clearInterval(again);
-    }
+    });
     expect((ends[0]!.queue.received() as Received[]).filter(({ data }) => isOurs(data))).toEqual([]);
   });
 
@@ -178,20 +174,20 @@ describe('a bridge', () => {
       [10, 9, 0, 2],
       [10, 9, 0, 1],
     ];
-    queue.send(
-      Buffer.from([
-        ...Array(6).fill(255),
-        ...MAC,
-        8,
-        6,
-        ...[0, 1, 8, 0, 6, 4, 0, 1],
-        ...MAC,
-        ...guestIp,
-        ...Array(6).fill(0),
-        ...hostIp,
-      ]),
+    const question = Buffer.from([
+      ...Array(6).fill(255),
+      ...MAC,
+      8,
+      6,
+      ...[0, 1, 8, 0, 6, 4, 0, 1],
+      ...MAC,
+      ...guestIp,
+      ...Array(6).fill(0),
+      ...hostIp,
+    ]);
+    const reply = await sending(queue, question, () =>
+      next(queue, 'an ARP reply', (data) => type(data) === 0x0806 && data[21] === 2),
     );
-    const reply = await next(queue, 'an ARP reply', (data) => type(data) === 0x0806 && data[21] === 2);
     const host = [...reply.subarray(22, 28)];
     expect(host).toEqual([2, 0, 0, 0, 0, 0x99]);
     const echo = Buffer.concat([Buffer.from([8, 0, 0, 0, 0, 7, 0, 1]), bytes(1400)]);
@@ -211,6 +207,17 @@ describe('a bridge', () => {
     expect(answer.subarray(42)).toEqual(bytes(1400));
   });
 });
+
+/** Sends a frame again and again: the kernel sees in its own time that a port of a bridge has a link. */
+async function sending<T>(queue: GuestQueue, frame: Buffer, work: () => Promise<T>): Promise<T> {
+  queue.send(frame);
+  const again = setInterval(() => queue.send(frame), 50);
+  try {
+    return await work();
+  } finally {
+    clearInterval(again);
+  }
+}
 
 function internetChecksum(data: Buffer): number {
   let sum = 0;

@@ -1,8 +1,11 @@
 /** A port on passt (https://passt.top), which talks to the network as any program does: without privileges, bridges or taps. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { Duplex, Readable } from 'node:stream';
+import { closeSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
 import { XennerError } from '../../../base/errors.js';
+import { socketPair } from '../../../kvm/index.js';
 import type { NetPort } from './net-port.js';
 import { StreamPort } from './stream-port.js';
 
@@ -17,6 +20,11 @@ export interface PasstOptions {
 }
 
 const SOCKET_FD = 3;
+/**
+ * Of frames on their way. What does not fit, passt drops, and has the guest ask for it again; the 208 KiB that a socket has otherwise
+ * are less than it sends at once.
+ */
+const SOCKET_BYTES = 4 * 2 ** 20;
 /** Of what passt says. */
 const MAX_LOG_CHARACTERS = 4096;
 /** It tries the system's log as well. */
@@ -28,17 +36,21 @@ const END_MS = 2000;
 export async function openPasstPort(options: PasstOptions = {}): Promise<NetPort> {
   const { program = 'passt' } = options;
   // One end of a pair of sockets: nobody else can connect, and passt ends when ours is closed, however that comes about.
-  const child = spawn(program, passtArguments(options), { stdio: ['ignore', 'ignore', 'pipe', 'pipe'] });
+  const { ours, theirs } = socketPair(SOCKET_BYTES);
   try {
+    const child = spawn(program, passtArguments(options), { stdio: ['ignore', 'ignore', 'pipe', theirs] });
     await once(child, 'spawn');
+    return new PasstPort(child, ours);
   } catch (cause) {
+    ours.destroy();
     const why =
       (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'it is not there' : (cause as Error).message;
     throw new XennerError('EPASST', `cannot start ${program}: ${why}`, 'install the package passt', {
       cause,
     });
+  } finally {
+    closeSync(theirs);
   }
-  return new PasstPort(child);
 }
 
 function passtArguments({ tcpPorts = [], udpPorts = [], mtu }: PasstOptions): string[] {
@@ -54,8 +66,7 @@ class PasstPort extends StreamPort {
   readonly #child: ChildProcess;
   #log = '';
 
-  constructor(child: ChildProcess) {
-    const socket = child.stdio[SOCKET_FD] as Duplex & { unref(): void };
+  constructor(child: ChildProcess, socket: Socket) {
     // It ends connections: what comes from it has been on no wire.
     super('passt', socket, true);
     this.#child = child;
