@@ -38,6 +38,21 @@ describe('exits', () => {
     expect(vcpu.run().exit_reason).toBe('KVM_EXIT_HLT');
   });
 
+  it('none for writes to coalesced memory: they are in the ring', () => {
+    // mov $0xf000, %ax; mov %ax, %ds; movb $7, 0x8000; movb $8, 0x8001; hlt
+    const { vm, vcpu } = new Guest('b8 00f0 8ed8 c606 0080 07 c606 0180 08 f4');
+    vm.registerCoalescedMmio(0xf8000n, 2);
+    expect(vcpu.run().exit_reason).toBe('KVM_EXIT_HLT');
+    // struct kvm_coalesced_mmio_ring: first, last, then entries of phys_addr, len, pio, data.
+    const ring = Buffer.from(vcpu.page.buffer, 2 * 4096);
+    expect([ring.readUInt32LE(0), ring.readUInt32LE(4)]).toEqual([0, 2]);
+    const entries = [8, 32].map((at) => [ring.readBigUInt64LE(at), ring.readUInt32LE(at + 8), ring[at + 16]]);
+    expect(entries).toEqual([
+      [0xf8000n, 1, 7],
+      [0xf8001n, 1, 8],
+    ]);
+  });
+
   it('KVM_EXIT_SHUTDOWN: a triple fault', ({ skip }) => {
     skip(notReal !== undefined, notReal);
     const { vcpu } = new Guest('0f01 1e 0070 cd03'); // lidt 0x7000 (limit 0); int $3
@@ -171,6 +186,19 @@ describe('memory slots', () => {
     expect([low! & ~(1 << (CODE >> 12)), high]).toEqual([1 << 5, 0]);
     guest.vcpu.run();
     expect([...guest.vm.getDirtyLog(3).subarray(0, 2)]).toEqual([1 << 7, 0]);
+  });
+
+  it('keep their log until it is cleared, where that was asked for', () => {
+    const guest = new Guest('a2 0050 a2 0070 f4'); // mov %al, 0x5000; mov %al, 0x7000; hlt
+    guest.vm.enableCap(kvm.KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 1n);
+    guest.vm.deleteMemory(0);
+    guest.vm.setMemory({ slot: 3, address: 0, memory: guest.memory, logDirtyPages: true });
+    guest.vcpu.run();
+    const both = (1 << 5) | (1 << 7);
+    const look = () => guest.vm.getDirtyLog(3)[0]! & both;
+    expect([look(), look()]).toEqual([both, both]);
+    guest.vm.clearDirtyLog(3, 0, 16, Buffer.from([1 << 5, 0, 0, 0, 0, 0, 0, 0]));
+    expect(look()).toBe(1 << 7);
   });
 
   it('that are read-only turn writes into exits', () => {
