@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kvm_denied.h"
 #include "kvm_probe_guest.h"
 #include "vcpu_kick.h"
 
@@ -59,7 +60,7 @@ std::string KvmProbeVm::open() {
   device_ = ::open("/dev/kvm", O_RDWR | O_CLOEXEC);
   if (device_ < 0) {
     if (errno == ENOENT) return "no /dev/kvm";
-    if (errno == EACCES) return "/dev/kvm: permission denied (group kvm has it)";
+    if (errno == EACCES) return kvm_denied();
     return failed("/dev/kvm");
   }
   int version = ioctl(device_, KVM_GET_API_VERSION, 0);

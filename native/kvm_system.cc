@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "errors.h"
+#include "kvm_denied.h"
 #include "kvm_ioctl.h"
 #include "kvm_vm.h"
 #include "kvm_vm_core.h"
@@ -55,6 +56,7 @@ void KvmSystem::init(Napi::Env env, Napi::Object exports) {
 KvmSystem::KvmSystem(const Napi::CallbackInfo &info) : Napi::ObjectWrap<KvmSystem>(info) {
   Napi::Env env = info.Env();
   fd_ = ::open("/dev/kvm", O_RDWR | O_CLOEXEC);
+  if (fd_ < 0 && errno == EACCES) throw_code(env, "EACCES", kvm_denied());
   if (fd_ < 0) throw_errno(env, errno, "open of /dev/kvm");
   int version = ioctl(fd_, KVM_GET_API_VERSION, 0);
   int immediate_exit = ioctl(fd_, KVM_CHECK_EXTENSION, KVM_CAP_IMMEDIATE_EXIT);

@@ -41,8 +41,6 @@ constexpr NumberCall kNumberCalls[] = {
     {"checkExtension", "KVM_CHECK_EXTENSION", KVM_CHECK_EXTENSION},
     {"setTssAddr", "KVM_SET_TSS_ADDR", KVM_SET_TSS_ADDR},
     {"setBootCpuId", "KVM_SET_BOOT_CPU_ID", KVM_SET_BOOT_CPU_ID},
-    {"setTscKhz", "KVM_SET_TSC_KHZ", KVM_SET_TSC_KHZ},
-    {"getTscKhz", "KVM_GET_TSC_KHZ", KVM_GET_TSC_KHZ},
 };
 
 struct Wrapped {

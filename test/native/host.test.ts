@@ -1,8 +1,10 @@
 /** What the addon says of the host: clocks, and whether KVM can be used. */
 
 import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { describe, expect, it, type TestContext } from 'vitest';
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished, type TestContext } from 'vitest';
 import { chooseEngine, clockSample, hasSoftCpu, probeKvm } from '../../src/kvm/index.js';
 import { addonProcess, addonWorker, messageOf } from './addon-worker.js';
 
@@ -77,6 +79,30 @@ describe('probeKvm', () => {
     });
     expect(JSON.parse(answer)).toMatchObject({ usable: false, mips: 0 });
     expect(JSON.parse(answer).reason).toMatch(/^KVM_GET_API_VERSION: /);
+  });
+
+  it.for([
+    ['0660', 'games', ': add the user to the group games'],
+    ['0660', '54321', ': add the user to the group 54321'],
+    ['0600', 'games', ' to all but its owner'],
+  ] as const)('a device of mode %s and group %s: whom it opens for', ([mode, group, whom], { skip }) => {
+    skip(process.getuid?.() !== 0 || !existsSync('/dev/kvm'), 'needs root and a /dev/kvm to mount over');
+    const folder = mkdtempSync(join(tmpdir(), 'xenner-denied-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    // Another user has to reach them.
+    chmodSync(folder, 0o755);
+    copyFileSync(new URL('../../build/Release/xenner.node', import.meta.url), `${folder}/xenner.node`);
+    const program = `
+      const { probeKvm, KvmSystem } = require('${folder}/xenner.node');
+      console.log(probeKvm().reason);
+      try { new KvmSystem(); } catch ({ code, message }) { console.log(code + ' ' + message); }`;
+    const script = `
+      : >device && chmod "$1" device && chown "root:$2" device && mount --bind device /dev/kvm &&
+      exec setpriv --reuid=65534 --regid=65534 --clear-groups "$0" -e "$3"`;
+    const argv = ['-m', 'sh', '-c', script, process.execPath, mode, group, program];
+    const reason = `/dev/kvm: permission denied${whom}\n`;
+    const text = execFileSync('unshare', argv, { encoding: 'utf8', cwd: folder });
+    expect(text).toBe(`${reason}EACCES ${reason}`);
   });
 });
 

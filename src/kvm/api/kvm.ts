@@ -16,7 +16,6 @@ import { KvmVm } from './vm.js';
 
 const NEXT_STEP: Record<string, string> = {
   ENOENT: 'enable virtualization in the firmware, load kvm_intel or kvm_amd',
-  EACCES: 'add the user to the group `kvm`',
 };
 
 function openSystem(): NativeKvmSystem {

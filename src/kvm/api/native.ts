@@ -50,8 +50,6 @@ export interface NativeKvmVm
   createIrqchip(): number;
   setTssAddr(address: number): number;
   setBootCpuId(id: number): number;
-  setTscKhz(khz: number): number;
-  getTscKhz(): number;
   createVcpu(index: number): NativeKvmVcpu;
   setMemory(
     slot: number,
@@ -97,9 +95,6 @@ export interface NativeKvmVcpu
     | 'translate'
     | 'interrupt'
     | 'enableCap'
-    | 'tprAccessReporting'
-    | 'setVapicAddr'
-    | 'setupMce'
     | 'getMsrs'
     | 'setMsrs'
   > {

@@ -95,13 +95,6 @@ export const kvm_msrs = cstruct('struct kvm_msrs', ASM, 8, { nmsrs: u32, pad: pa
 /** Indices of 32 bits follow. */
 export const kvm_msr_list = cstruct('struct kvm_msr_list', ASM, 4, { nmsrs: u32 });
 
-export const kvm_tpr_access_ctl = cstruct('struct kvm_tpr_access_ctl', LINUX, 40, {
-  enabled: u32,
-  flags: u32,
-  reserved: array(u32, 8),
-});
-export const kvm_vapic_addr = cstruct('struct kvm_vapic_addr', LINUX, 8, { vapic_addr: u64 });
-
 export const kvm_debug_exit_arch = cstruct('struct kvm_debug_exit_arch', ASM, 32, {
   exception: u32,
   pad: pad(4),
