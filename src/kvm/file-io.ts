@@ -113,24 +113,24 @@ export class FileIo {
     }
   }
 
-  async #begin(
+  #begin(
     what: string,
     buffers: readonly Uint8Array[] | undefined,
     submit: (id: number, buffers: readonly Uint8Array[]) => void,
   ): Promise<number> {
-    if (this.#closed) throw systemError(-constants.errno.EBADF, what);
-    const id = this.#freeIds.pop() ?? this.#pending.length;
-    const held = buffers?.slice();
-    try {
-      submit(id, held ?? []);
-    } catch (error) {
-      this.#free(id);
-      throw error;
-    }
-    if (this.#underWay++ === 0) this.#notifier.hold(true);
-    this.#flushSoon();
     return new Promise((resolve, reject) => {
+      if (this.#closed) throw systemError(-constants.errno.EBADF, what);
+      const id = this.#freeIds.pop() ?? this.#pending.length;
+      const held = buffers?.slice();
       this.#pending[id] = { what, buffers: held, resolve, reject };
+      try {
+        submit(id, held ?? []);
+      } catch (error) {
+        this.#free(id);
+        throw error;
+      }
+      if (this.#underWay++ === 0) this.#notifier.hold(true);
+      this.#flushSoon();
     });
   }
 

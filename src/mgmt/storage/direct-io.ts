@@ -88,7 +88,8 @@ export class DirectIo implements HostIo {
   async #writeWhole(offset: number, from: readonly Uint8Array[]): Promise<void> {
     if (this.#isAligned(offset, from)) {
       try {
-        return await this.#io.write(offset, from);
+        await this.#io.write(offset, from);
+        return;
       } catch (error) {
         if (!isMisaligned(error)) throw error;
       }

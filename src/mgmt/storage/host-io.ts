@@ -5,16 +5,14 @@ import { fileIo } from '../../kvm/index.js';
 export interface HostIo {
   /** Answers how many bytes there were: fewer than asked for only at the file's end. */
   read(offset: number, into: readonly Uint8Array[]): Promise<number>;
-  write(offset: number, from: readonly Uint8Array[]): Promise<void>;
+  write(offset: number, from: readonly Uint8Array[]): Promise<unknown>;
 }
 
 export function hostIo(fd: number): HostIo {
   const io = fileIo();
   return {
     read: (offset, into) => io.readv(fd, into, offset),
-    write: async (offset, from) => {
-      await io.writev(fd, from, offset);
-    },
+    write: (offset, from) => io.writev(fd, from, offset),
   };
 }
 

@@ -5,8 +5,16 @@ import { totalBytes } from './io-vector.js';
 /** What an image above another may ask for, even where a guest is told of larger sectors. */
 const SECTOR_BYTES = 512;
 
+/** Requests that began between two calls of drained(). */
+interface Generation {
+  running: number;
+  ended?: () => void;
+}
+
 export class Requests {
-  readonly #running = new Set<Promise<unknown>>();
+  #generation: Generation = { running: 0 };
+  /** Of all generations before. */
+  #drained: Promise<void> = Promise.resolve();
   #closing: Promise<void> | undefined;
 
   constructor(
@@ -18,14 +26,14 @@ export class Requests {
   ) {}
 
   /** @throws (rejection) EBADF when the image is closed */
-  async run<T>(request: () => Promise<T>): Promise<T> {
+  async run(request: () => Promise<unknown>): Promise<void> {
     if (this.#closing) throw refused('EBADF', `${this.image.path} is closed`);
-    const running = request();
-    this.#running.add(running);
+    const generation = this.#generation;
+    generation.running++;
     try {
-      return await running;
+      await request();
     } finally {
-      this.#running.delete(running);
+      if (--generation.running === 0) generation.ended?.();
     }
   }
 
@@ -50,8 +58,17 @@ export class Requests {
   }
 
   /** Resolves when everything that is under way now has ended. */
-  async drained(): Promise<void> {
-    await Promise.allSettled(this.#running);
+  drained(): Promise<void> {
+    const last = this.#generation;
+    if (last.running > 0) {
+      const before = this.#drained;
+      const ended = new Promise<void>((resolve) => {
+        last.ended = resolve;
+      });
+      this.#drained = ended.then(() => before);
+      this.#generation = { running: 0 };
+    }
+    return this.#drained;
   }
 
   /** No further requests; `finish` once, after the last one. */

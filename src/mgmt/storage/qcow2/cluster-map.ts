@@ -68,19 +68,12 @@ export class ClusterMap {
     return this.#offset(view.getUint32(l1Index * 8), view.getUint32(l1Index * 8 + 4), 'L1');
   }
 
-  async extents(offset: number, length: number): Promise<Extent[]> {
-    const { l2SpanBytes } = this.geometry;
+  /** At once when the tables are in memory. */
+  extents(offset: number, length: number): Extent[] | Promise<Extent[]> {
     const found: Extent[] = [];
     const end = offset + length;
-    for (let at = offset; at < end; ) {
-      const l1Index = Math.floor(at / l2SpanBytes);
-      const until = Math.min(end, (l1Index + 1) * l2SpanBytes);
-      const l2Offset = this.l2OffsetOf(l1Index);
-      if (l2Offset === 0) append(found, 'hole', until - at);
-      else this.#scan(this.l2.peek(l2Offset) ?? (await this.l2.get(l2Offset)), at, until, found);
-      at = until;
-    }
-    return found;
+    const at = this.#scanKnown(offset, end, found);
+    return at === end ? found : this.#scanRest(at, end, found);
   }
 
   /** @param at of the entry, in bytes of the table */
@@ -118,6 +111,28 @@ export class ClusterMap {
     if ((hi & INEXACT_HI) !== 0 || (lo & this.#misaligned) !== 0)
       throw damaged(this.file.path, `an entry of an ${table} table names ${offset}, where no cluster is`);
     return offset;
+  }
+
+  /** Answers how far it came: to `end`, or to a table that is not in memory. */
+  #scanKnown(from: number, end: number, found: Extent[]): number {
+    const { l2SpanBytes } = this.geometry;
+    for (let at = from; at < end; ) {
+      const l1Index = Math.floor(at / l2SpanBytes);
+      const until = Math.min(end, (l1Index + 1) * l2SpanBytes);
+      const l2Offset = this.l2OffsetOf(l1Index);
+      const table = l2Offset === 0 ? undefined : this.l2.peek(l2Offset);
+      if (table) this.#scan(table, at, until, found);
+      else if (l2Offset === 0) append(found, 'hole', until - at);
+      else return at;
+      at = until;
+    }
+    return end;
+  }
+
+  async #scanRest(from: number, end: number, found: Extent[]): Promise<Extent[]> {
+    for (let at = from; at < end; at = this.#scanKnown(at, end, found))
+      await this.l2.get(this.l2OffsetOf(Math.floor(at / this.geometry.l2SpanBytes)));
+    return found;
   }
 
   #scan(table: Table, from: number, until: number, found: Extent[]): void {

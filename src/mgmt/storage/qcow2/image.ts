@@ -40,16 +40,16 @@ export class Qcow2Image implements BlockImage {
   }
 
   read(offset: number, into: readonly Uint8Array[]): Promise<void> {
-    return this.#requests.run(async () => {
+    return this.#requests.run(() => {
       this.#requests.checkBuffers(offset, into);
-      await this.#reader.read(offset, into);
+      return this.#reader.read(offset, into);
     });
   }
 
   write(offset: number, from: readonly Uint8Array[]): Promise<void> {
-    return this.#change(async ({ writer }) => {
+    return this.#change(({ writer }) => {
       this.#requests.checkBuffers(offset, from);
-      await writer.write(offset, from);
+      return writer.write(offset, from);
     });
   }
 
@@ -58,16 +58,16 @@ export class Qcow2Image implements BlockImage {
   }
 
   discard(offset: number, length: number): Promise<void> {
-    return this.#change(async ({ zeroes }) => {
+    return this.#change(({ zeroes }) => {
       this.#requests.checkRange(offset, length);
-      await zeroes.discard(offset, length);
+      return zeroes.discard(offset, length);
     });
   }
 
   writeZeroes(offset: number, length: number, options: { readonly mayUnmap?: boolean } = {}): Promise<void> {
-    return this.#change(async ({ zeroes }) => {
+    return this.#change(({ zeroes }) => {
       this.#requests.checkRange(offset, length);
-      await zeroes.zero(offset, length, options.mayUnmap ?? false);
+      return zeroes.zero(offset, length, options.mayUnmap ?? false);
     });
   }
 
@@ -82,14 +82,20 @@ export class Qcow2Image implements BlockImage {
     });
   }
 
-  #change(change: (writing: Writing) => Promise<void>): Promise<void> {
-    return this.#requests.run(async () => {
+  #change(change: (writing: Writing) => Promise<unknown>): Promise<void> {
+    return this.#requests.run(() => {
       const writing = this.#writing;
       if (writing === undefined) throw refused('EROFS', `${this.path} is open for reading only`);
-      await writing.begin();
-      await change(writing);
-      if (this.file.cache === 'writethrough') await writing.commit.run();
+      return writing.hasBegun && this.file.cache !== 'writethrough'
+        ? change(writing)
+        : this.#changeInOrder(writing, change);
     });
+  }
+
+  async #changeInOrder(writing: Writing, change: (writing: Writing) => Promise<unknown>): Promise<void> {
+    await writing.begin();
+    await change(writing);
+    if (this.file.cache === 'writethrough') await writing.commit.run();
   }
 
   /** What is given up by one commit is free with the next. */

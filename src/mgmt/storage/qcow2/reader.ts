@@ -30,9 +30,13 @@ export async function closeSources(
 export class Reader {
   constructor(private readonly sources: Sources) {}
 
-  async read(offset: number, into: readonly Uint8Array[]): Promise<void> {
-    const length = totalBytes(into);
-    const extents = await this.sources.map.extents(offset, length);
+  read(offset: number, into: readonly Uint8Array[]): Promise<unknown> {
+    const extents = this.sources.map.extents(offset, totalBytes(into));
+    if (extents instanceof Promise) return extents.then((found) => this.#readExtents(found, offset, into));
+    return this.#readExtents(extents, offset, into);
+  }
+
+  #readExtents(extents: Extent[], offset: number, into: readonly Uint8Array[]): Promise<unknown> {
     const [first] = extents;
     if (first !== undefined && extents.length === 1) return this.#readExtent(first, offset, into);
     let done = 0;
@@ -41,7 +45,7 @@ export class Reader {
       done += extent.length;
       return piece;
     });
-    await inParallel(pieces, MAX_IMAGE_PARALLEL_IO, (piece) => {
+    return inParallel(pieces, MAX_IMAGE_PARALLEL_IO, (piece) => {
       return this.#readExtent(piece.extent, piece.at, piece.into);
     });
   }
@@ -66,31 +70,40 @@ export class Reader {
     if (covered < length) fillZero(slice(into, covered, length - covered));
   }
 
-  async #readExtent(extent: Extent, at: number, into: readonly Uint8Array[]): Promise<void> {
-    const { data, cipher, compressed, map } = this.sources;
+  #readExtent(extent: Extent, at: number, into: readonly Uint8Array[]): Promise<unknown> {
+    const { data, cipher } = this.sources;
     switch (extent.kind) {
       case 'zero':
         fillZero(into);
-        break;
+        return Promise.resolve();
       case 'hole':
-        await this.#readBacking(at, into);
-        break;
-      case 'compressed': {
-        const cluster = await compressed.read(extent.host, extent.compressedBytes);
-        const from = at % map.geometry.clusterBytes;
-        scatter(cluster.subarray(from, from + extent.length), into);
-        break;
-      }
+        return this.#readBacking(at, into);
+      case 'compressed':
+        return this.#readCompressed(extent, at, into);
       case 'data':
-        if (cipher === undefined) {
-          await data.read(extent.host, into);
-        } else {
-          // Not in place: the buffers may be a guest's, and change meanwhile.
-          const sectors = new Uint8Array(extent.length);
-          await data.read(extent.host, [sectors]);
-          cipher.decrypt(cipher.usesHostOffset ? extent.host : at, sectors);
-          scatter(sectors, into);
-        }
+        return cipher === undefined
+          ? data.read(extent.host, into)
+          : this.#readEncrypted(cipher, extent, at, into);
     }
+  }
+
+  async #readCompressed(extent: Extent, at: number, into: readonly Uint8Array[]): Promise<void> {
+    const { compressed, map } = this.sources;
+    const cluster = await compressed.read(extent.host, extent.compressedBytes);
+    const from = at % map.geometry.clusterBytes;
+    scatter(cluster.subarray(from, from + extent.length), into);
+  }
+
+  /** Not in place: the buffers may be a guest's, and change meanwhile. */
+  async #readEncrypted(
+    cipher: DiskCipher,
+    extent: Extent,
+    at: number,
+    into: readonly Uint8Array[],
+  ): Promise<void> {
+    const sectors = new Uint8Array(extent.length);
+    await this.sources.data.read(extent.host, [sectors]);
+    cipher.decrypt(cipher.usesHostOffset ? extent.host : at, sectors);
+    scatter(sectors, into);
   }
 }

@@ -17,6 +17,7 @@ import { SUBCLUSTERS } from './format.js';
 import { type EntryEditor, isInPlace } from './l2-entries.js';
 import type { L2Tables } from './l2-tables.js';
 import type { Reader } from './reader.js';
+import type { Table } from './table.js';
 
 /** Clusters that were given up before a commit makes them free, so that a disk that is only discarded does not grow the list. */
 const MAX_RELEASED_CLUSTERS = 16_384;
@@ -51,7 +52,16 @@ interface Place {
 export class Writer {
   constructor(private readonly parts: WriterParts) {}
 
-  async write(offset: number, from: readonly Uint8Array[]): Promise<void> {
+  /** At once in place, where all of it is and its table is in memory. */
+  write(offset: number, from: readonly Uint8Array[]): Promise<unknown> {
+    const length = totalBytes(from);
+    const place = this.#isFull ? undefined : this.#knownPlace(offset, length);
+    return place?.length === length
+      ? this.#writeData(place.host, offset, from)
+      : this.#writeSpans(offset, from);
+  }
+
+  async #writeSpans(offset: number, from: readonly Uint8Array[]): Promise<void> {
     await this.throttle();
     const spans = this.spans(offset, totalBytes(from));
     await inParallel(spans, MAX_IMAGE_PARALLEL_IO, (span) => {
@@ -61,9 +71,12 @@ export class Writer {
 
   /** Tables that change without end would fill the memory. */
   async throttle(): Promise<void> {
-    const { map, commit, allocator } = this.parts;
-    if (map.l2.isFull || allocator.isFull || allocator.releasedClusters > MAX_RELEASED_CLUSTERS)
-      await commit.run();
+    if (this.#isFull) await this.parts.commit.run();
+  }
+
+  get #isFull(): boolean {
+    const { map, allocator } = this.parts;
+    return map.l2.isFull || allocator.isFull || allocator.releasedClusters > MAX_RELEASED_CLUSTERS;
   }
 
   spans(offset: number, length: number): Span[] {
@@ -88,14 +101,14 @@ export class Writer {
   async #writeSpan(at: number, from: readonly Uint8Array[]): Promise<void> {
     const length = totalBytes(from);
     const place = await this.#place(at, length);
-    if (place?.length === length) return this.#writeData(place.host, at, from);
-    return this.locked(at, length, () => this.#writePieces(at, from));
+    if (place?.length === length) await this.#writeData(place.host, at, from);
+    else await this.locked(at, length, () => this.#writePieces(at, from));
   }
 
   /** Each piece in place, or to new clusters; in turn, so that they follow each other in the file. */
   async #writePieces(at: number, from: readonly Uint8Array[]): Promise<void> {
     const length = totalBytes(from);
-    const writes: Promise<void>[] = [];
+    const writes: Promise<unknown>[] = [];
     try {
       for (let done = 0; done < length; ) {
         const place = await this.#place(at + done, length - done);
@@ -114,14 +127,29 @@ export class Writer {
     await Promise.all(writes);
   }
 
-  /** Where the beginning of a range can be written in place, and how much of it; undefined: nothing. */
+  /** Of a range below one L2 table. */
   async #place(at: number, length: number): Promise<Place | undefined> {
-    const { map, entries } = this.parts;
-    const { clusterBytes, l2SpanBytes, extendedL2 } = map.geometry;
-    const unit = extendedL2 ? clusterBytes / SUBCLUSTERS : clusterBytes;
-    const offset = map.l2OffsetOf(Math.floor(at / l2SpanBytes));
+    const { map } = this.parts;
+    const offset = map.l2OffsetOf(Math.floor(at / map.geometry.l2SpanBytes));
     if (offset === 0) return undefined;
-    const table = map.l2.peek(offset) ?? (await map.l2.get(offset));
+    return this.#placeIn(map.l2.peek(offset) ?? (await map.l2.get(offset)), at, length);
+  }
+
+  /** undefined as well when it takes more than one table in memory to tell. */
+  #knownPlace(at: number, length: number): Place | undefined {
+    const { map } = this.parts;
+    const { l2SpanBytes } = map.geometry;
+    const offset = map.l2OffsetOf(Math.floor(at / l2SpanBytes));
+    if (offset === 0 || (at % l2SpanBytes) + length > l2SpanBytes) return undefined;
+    const table = map.l2.peek(offset);
+    return table && this.#placeIn(table, at, length);
+  }
+
+  /** Where the beginning of a range can be written in place, and how much of it; undefined: nothing. */
+  #placeIn(table: Table, at: number, length: number): Place | undefined {
+    const { map, entries } = this.parts;
+    const { clusterBytes, extendedL2 } = map.geometry;
+    const unit = extendedL2 ? clusterBytes / SUBCLUSTERS : clusterBytes;
     let place: { host: number; length: number } | undefined;
     for (let done = 0; done < length; ) {
       const inCluster = (at + done) % clusterBytes;
@@ -135,7 +163,7 @@ export class Writer {
     return place;
   }
 
-  async #writeData(host: number, at: number, from: readonly Uint8Array[]): Promise<void> {
+  #writeData(host: number, at: number, from: readonly Uint8Array[]): Promise<unknown> {
     const { data, cipher, allocator, hasDataFile, map } = this.parts;
     const { clusterBytes } = map.geometry;
     const length = totalBytes(from);

@@ -20,7 +20,9 @@ export interface Writing {
   readonly writer: Writer;
   readonly zeroes: Zeroes;
   readonly commit: Commit;
-  /** Resolves when the disk may change: only the first time there is something to do. */
+  /** The disk may change. */
+  readonly hasBegun: boolean;
+  /** Resolves when it may: only the first time there is something to do. */
   begin(): Promise<void>;
 }
 
@@ -54,10 +56,20 @@ export async function openWriting(
     const writer = new Writer(parts);
     const isRawData = (header.autoclear & AUTOCLEAR.rawExternalData) !== 0n;
     let begun: Promise<void> | undefined;
-    const begin = () => {
-      begun ??= markInUse(file, bitmaps);
-      return begun;
+    let hasBegun = false;
+    return {
+      writer,
+      zeroes: new Zeroes(writer, parts, backing, isRawData),
+      commit,
+      get hasBegun() {
+        return hasBegun;
+      },
+      begin() {
+        begun ??= markInUse(file, bitmaps).then(() => {
+          hasBegun = true;
+        });
+        return begun;
+      },
     };
-    return { writer, zeroes: new Zeroes(writer, parts, backing, isRawData), commit, begin };
   };
 }
