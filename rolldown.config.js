@@ -28,9 +28,10 @@ export default [
   single('src/cli/start.ts', 'dist/cli/main.js'),
   single('src/xenner/domain/worker-start.ts', 'dist/worker.cjs'),
   // `xenner create` starts it for each domain.
-  single('src/cli/domain-process.ts', 'dist/domain-process.cjs'),
+  single('src/cli/domain-start.ts', 'dist/domain-process.cjs'),
   // What they run: see src/base/program.ts.
   single('src/cli/main.ts', 'dist/cli/program.js'),
   single('src/cli/guest-main.ts', 'dist/cli/guest-program.js'),
+  single('src/cli/domain-process.ts', 'dist/domain-program.js'),
   single('src/xenner/domain/worker.ts', 'dist/worker-program.js'),
 ];

@@ -90,7 +90,7 @@ make_ts() {
   echo '{ "type": "commonjs" }' >dist/cli/package.json
   chmod +x dist/cli/main.js
   node scripts/lib/compile-program.mjs dist/cli/program.js dist/cli/guest-program.js \
-    dist/worker-program.js
+    dist/domain-program.js dist/worker-program.js
 }
 
 mkdir -p "$STAMPS" build/Release

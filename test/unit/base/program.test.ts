@@ -17,7 +17,7 @@ function copy(name: string): string {
 }
 
 describe('a program that was compiled ahead', () => {
-  it.each(['cli/program.js', 'cli/guest-program.js', 'worker-program.js'])(
+  it.each(['cli/program.js', 'cli/guest-program.js', 'domain-program.js', 'worker-program.js'])(
     '%s is taken as it was built',
     (name) => {
       expect(loadProgram(compiledFile(name)).ahead).toBe(true);
