@@ -19,8 +19,13 @@ export class Cli {
   stdout = '';
   stderr = '';
 
-  constructor(args: readonly string[]) {
-    this.child = spawn(process.execPath, [CLI, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
+  /** @param command in place of this user's, with an environment in place of this process's */
+  constructor(
+    args: readonly string[],
+    [program = '', ...words]: readonly string[] = [process.execPath, CLI],
+    env: NodeJS.ProcessEnv = process.env,
+  ) {
+    this.child = spawn(program, [...words, ...args], { env, stdio: ['pipe', 'pipe', 'pipe'] });
     this.script = new ConsoleScript((text) => this.child.stdin.write(text));
     this.child.stdin.on('error', () => {}); // it may have ended; its status says how
     this.child.stdout.on('data', (bytes) => {
