@@ -8,6 +8,13 @@ unsigned FileRequest::rest_count() const {
   return unsigned(std::min<size_t>(buffers.size() - first_, IOV_MAX));
 }
 
+uint64_t FileRequest::rest_bytes() const {
+  uint64_t bytes = 0;
+  for (unsigned i = 0; i < rest_count(); i++)
+    bytes += rest()[i].iov_len;
+  return bytes;
+}
+
 bool FileRequest::end(int64_t with) {
   result = with;
   guests.clear();

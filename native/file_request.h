@@ -27,6 +27,7 @@ struct FileRequest {
   // What is left to be transferred, in one call.
   const iovec *rest() const { return buffers.data() + first_; }
   unsigned rest_count() const;
+  uint64_t rest_bytes() const;
   uint64_t rest_offset() const { return offset + done_; }
 
   // The kernel's answer, as bytes or -errno. Returns whether that was the end of it; if not, the rest is to
