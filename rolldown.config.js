@@ -8,7 +8,7 @@ const common = {
 /** A library of ES modules. */
 const library = {
   ...common,
-  input: { index: 'src/index.ts', kvm: 'src/kvm/api/index.ts' },
+  input: { index: 'src/index.ts', kvm: 'src/kvm/api/index.ts', mgmt: 'src/mgmt/index.ts' },
   output: {
     dir: 'dist',
     format: 'esm',

@@ -33,7 +33,7 @@ export interface PoolBackend {
   /** All of it, or nothing. */
   createVolume(pool: PoolDefinition, volume: NewVolume, options: VolumeOptions): Promise<void>;
   /** @param fill gives it its contents, by the path of what is no volume yet */
-  createVolumeFrom?(
+  createVolumeFrom(
     pool: PoolDefinition,
     volume: NewVolume,
     fill: (path: string) => Promise<void>,

@@ -79,6 +79,7 @@ function makeImage(path: string, volume: NewVolume, options: VolumeOptions): Pro
   const sizeBytes = Math.ceil(volume.capacity / SECTOR_BYTES) * SECTOR_BYTES;
   switch (format) {
     case 'raw':
+    case 'iso':
       return makeRaw(path, volume);
     case 'vpc':
       return createVhd(path, { sizeBytes });

@@ -33,7 +33,6 @@ export function probeVolume(folder: string, name: string): VolumeDefinition | un
   const timestamps = timestampsOf(stat);
   const permissions = permissionsOf(stat);
   if (stat.isDirectory()) {
-    if (name === 'lost+found') return undefined;
     return {
       ...common,
       type: 'dir',
@@ -103,5 +102,15 @@ function backingStore(image: string, name: string, format: string | undefined): 
     return { path, format: found, permissions: permissionsOf(stat), timestamps: timestampsOf(stat) };
   } catch {
     return { path, format: format ?? 'raw' };
+  }
+}
+
+/** What an image is above; undefined: nothing, or it cannot be read. */
+export function backingOf(path: string): BackingStore | undefined {
+  try {
+    const backing = probeFile(path)?.facts.backing;
+    return backing && backingStore(path, backing.name, backing.format);
+  } catch {
+    return undefined;
   }
 }

@@ -4,7 +4,7 @@
  * volumes are looked at when they are asked for.
  */
 import { mkdirSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { Definitions, isFileName } from '../../state/definitions.js';
 import { configDirectory, runtimeDirectory } from '../../state/directories.js';
 import { exclusively } from '../../state/exclusively.js';
@@ -14,6 +14,7 @@ import { PoolError, quoted } from './errors.js';
 import { isPoolType, POOL_TYPE_NAMES, sharesSource } from './pool-types.js';
 import { parseDocument, readPool, readSource, writePool, writeSources } from './pool-xml.js';
 import { StoragePool } from './storage-pool.js';
+import type { StorageVolume } from './storage-volume.js';
 
 export interface StoragePoolsOptions {
   /** By default XENNER_CONFIG_DIR, /etc/xenner for root, or below XDG_CONFIG_HOME. */
@@ -83,13 +84,22 @@ export class StoragePools {
     return isUuid && this.#find(which) === undefined ? this.lookupByUUID(which) : this.lookupByName(which);
   }
 
-  /** The active pool whose folder the path lies in, and the rest of the path. */
-  async lookupByVolumePath(path: string): Promise<{ pool: StoragePool; volume: string } | undefined> {
+  /** @throws PoolError (rejection) VIR_ERR_NO_STORAGE_VOL */
+  async lookupVolumeByPath(path: string): Promise<StorageVolume> {
     for (const pool of await this.list({ active: true })) {
-      const target = pool.definition.target.path;
-      if (dirname(path) === target) return { pool, volume: path.slice(target.length + 1) };
+      if (dirname(path) !== pool.definition.target.path) continue;
+      try {
+        return await pool.lookupVolume(basename(path));
+      } catch (error) {
+        if (!(error instanceof PoolError) || error.code !== 'VIR_ERR_NO_STORAGE_VOL') throw error;
+      }
     }
-    return undefined;
+    throw new PoolError('VIR_ERR_NO_STORAGE_VOL', `no storage vol with matching path ${quoted(path)}`);
+  }
+
+  /** Of files and devices, keys are paths. @throws PoolError (rejection) VIR_ERR_NO_STORAGE_VOL */
+  lookupVolumeByKey(key: string): Promise<StorageVolume> {
+    return this.lookupVolumeByPath(key);
   }
 
   /** Makes or changes a persistent pool. One that runs keeps what it was started with (virStoragePoolDefineXML). */

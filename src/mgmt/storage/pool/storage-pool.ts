@@ -1,10 +1,14 @@
 /** One storage pool: libvirt's virStoragePool* calls. */
-import { type BuildOptions, backendOf, type PoolBackend } from './backend.js';
-import { NO_SIZES, type PoolDefinition, type PoolSizes, type VolumeDefinition } from './definition.js';
+import { dirname } from 'node:path';
+import { type BuildOptions, backendOf, type PoolBackend, type VolumeOptions } from './backend.js';
+import { copyImage, reflinkImage } from './copy-image.js';
+import { NO_SIZES, type PoolDefinition, type PoolSizes } from './definition.js';
 import { PoolError, quoted } from './errors.js';
 import { folderPermissions } from './folder.js';
 import { writePool } from './pool-xml.js';
 import type { StoragePools } from './pools.js';
+import { StorageVolume } from './storage-volume.js';
+import { readVolume } from './volume-xml.js';
 
 /** virStoragePoolState, in lower case. `inaccessible`: it was started, but its target is gone. */
 export type PoolState = 'inactive' | 'building' | 'running' | 'degraded' | 'inaccessible';
@@ -44,7 +48,7 @@ export class StoragePool {
   async info(): Promise<PoolInfo> {
     if (!this.isActive) return { state: 'inactive', ...NO_SIZES };
     try {
-      const sizes = await (await this.#backend()).sizes(this.definition);
+      const sizes = await (await this.usableBackend()).sizes(this.definition);
       return { state: 'running', ...sizes };
     } catch (error) {
       if (!(error instanceof PoolError)) throw error;
@@ -64,7 +68,7 @@ export class StoragePool {
   }
 
   async build(options: BuildOptions = {}): Promise<void> {
-    const backend = await this.#backend();
+    const backend = await this.usableBackend();
     await this.#alone(() => {
       this.#checkInactive('is already active');
       return this.#build(backend, options);
@@ -72,7 +76,7 @@ export class StoragePool {
   }
 
   async start(options: BuildOptions & { readonly build?: boolean } = {}): Promise<void> {
-    const backend = await this.#backend();
+    const backend = await this.usableBackend();
     const { definition, pools } = this;
     await this.#alone(async () => {
       this.#checkInactive('is already active');
@@ -94,13 +98,13 @@ export class StoragePool {
 
   /** virStoragePoolDestroy: nothing is lost but the pool's being active. */
   async stop(): Promise<void> {
-    const backend = await this.#backend();
+    const backend = await this.usableBackend();
     await this.#alone(() => this.#stop(backend));
   }
 
   /** Looks at all volumes. A pool that cannot be read is stopped (virStoragePoolRefresh). Answers how many there are. */
   async refresh(): Promise<number> {
-    const backend = await this.#backend();
+    const backend = await this.usableBackend();
     return this.#alone(async () => {
       this.#checkActive();
       try {
@@ -115,7 +119,7 @@ export class StoragePool {
 
   /** What the pool is made of, with all that is in it. */
   async delete(): Promise<void> {
-    const backend = await this.#backend();
+    const backend = await this.usableBackend();
     await this.#alone(async () => {
       this.#checkInactive('is still active');
       if (backend.delete === undefined)
@@ -146,9 +150,48 @@ export class StoragePool {
   }
 
   /** By name. */
-  async listVolumes(): Promise<VolumeDefinition[]> {
+  async listVolumes(): Promise<StorageVolume[]> {
     this.#checkActive();
-    return (await this.#backend()).volumes(this.definition, this.pools.report);
+    const volumes = await (await this.usableBackend()).volumes(this.definition, this.pools.report);
+    return volumes.map((volume) => new StorageVolume(this, volume));
+  }
+
+  /** @throws PoolError (rejection) VIR_ERR_NO_STORAGE_VOL */
+  async lookupVolume(name: string): Promise<StorageVolume> {
+    this.#checkActive();
+    const volume = await (await this.usableBackend()).volume(this.definition, name);
+    if (volume !== undefined) return new StorageVolume(this, volume);
+    throw new PoolError('VIR_ERR_NO_STORAGE_VOL', `no storage vol with matching name ${quoted(name)}`);
+  }
+
+  /** virStorageVolCreateXML: all of the volume, or nothing. */
+  async createVolume(xml: string, options: VolumeOptions = {}): Promise<StorageVolume> {
+    this.#checkActive();
+    const volume = readVolume(xml);
+    await (await this.usableBackend()).createVolume(this.definition, volume, options);
+    return this.lookupVolume(volume.name);
+  }
+
+  /**
+   * virStorageVolCreateXMLFrom: with the contents of another one, whose size is the least. What that lies above is not needed by the
+   * new one.
+   */
+  async createVolumeFrom(
+    xml: string,
+    source: StorageVolume,
+    { reflink = false }: { readonly reflink?: boolean } = {},
+  ): Promise<StorageVolume> {
+    this.#checkActive();
+    const { capacity, target } = source.definition;
+    const { backing: _, ...wanted } = readVolume(xml);
+    const volume = { ...wanted, capacity: Math.max(capacity, wanted.capacity) };
+    const folders = (await this.pools.list({ active: true })).map((pool) => pool.definition.target.path);
+    const inPools = (path: string) => folders.includes(dirname(path));
+    await (await this.usableBackend()).createVolumeFrom(this.definition, volume, (path) => {
+      const copy = { path, format: volume.format, sizeBytes: volume.capacity };
+      return reflink ? reflinkImage(target, copy) : copyImage(target, copy, inPools);
+    });
+    return this.lookupVolume(volume.name);
   }
 
   #build(backend: PoolBackend, options: BuildOptions): Promise<void> {
@@ -166,7 +209,8 @@ export class StoragePool {
     await this.pools.exclusively(() => this.pools.live.remove(this.name));
   }
 
-  async #backend(): Promise<PoolBackend> {
+  /** @throws PoolError (rejection) VIR_ERR_ACCESS_DENIED */
+  async usableBackend(): Promise<PoolBackend> {
     const { type } = this.definition;
     const backend = await backendOf(type);
     if (!backend.needsRoot || process.getuid!() === 0) return backend;

@@ -67,8 +67,8 @@ export function writeVolume(volume: VolumeDefinition): string {
   xml.element('volume', { type }, () => {
     xml.leaf('name', {}, name).leaf('key', {}, key);
     if (extents !== undefined) writeExtents(xml, extents);
-    for (const size of ['capacity', 'allocation', 'physical'] as const)
-      if (volume[size] !== undefined) xml.leaf(size, { unit: 'bytes' }, volume[size]);
+    for (const size of ['capacity', 'allocation'] as const) xml.leaf(size, { unit: 'bytes' }, volume[size]);
+    if (volume.physical) xml.leaf('physical', { unit: 'bytes' }, volume.physical);
     xml.element('target', {}, () => {
       writeStore(xml, target);
       if (target.encryption !== undefined) xml.element('encryption', { format: target.encryption }, () => {});

@@ -1,57 +1,21 @@
 /** Pools of the type dir, by the `xenner` command beside virsh with the same words: what they print is the same. */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { scratch } from '../scratch.js';
-import { missingVirsh, type Outcome, outcomeOf, Virsh } from './virsh.js';
+import { BesideVirsh } from './beside-virsh.js';
+import { missingVirsh, Virsh } from './virsh.js';
 
-const CLI = fileURLToPath(new URL('../../../../dist/cli/main.js', import.meta.url));
 const UUID = '2f9a8a5e-3c1b-4d0e-9f7a-6b5c4d3e2f10';
 const at = scratch();
 const missing = missingVirsh();
-let virsh: Virsh;
-
-function xenner(...args: string[]): Promise<Outcome> {
-  return outcomeOf(process.execPath, [CLI, ...args], {
-    XENNER_CONFIG_DIR: at('etc'),
-    XENNER_RUN_DIR: at('run'),
-  });
-}
-
-/** Both have a folder of their own, ours and theirs; what the file system has room for changes all the time. */
-const common = (text: string) =>
-  text
-    .replaceAll(at('ours'), '/pools')
-    .replaceAll(at('them'), '/pools')
-    .replace(/(Allocation:|Available:) .*/g, '$1')
-    .replace(/<(allocation|available) unit='bytes'>\d+/g, '<$1>')
-    .replace(/[\d.]+ [KMGT]iB/g, 'SIZE')
-    .replace(/^-{30,}$/m, '---');
-
-async function both(...args: string[]): Promise<[ours: Outcome, theirs: Outcome]> {
-  const to = (folder: string) => args.map((arg) => arg.replaceAll('/pools', folder));
-  return Promise.all([xenner(...to(at('ours'))), virsh.run(...to(at('them')))]);
-}
-
-async function same(...args: string[]): Promise<string> {
-  const [ours, theirs] = await both(...args);
-  expect(theirs).toMatchObject({ stderr: '', status: 0 });
-  expect(ours.stderr).toBe('');
-  expect(common(ours.stdout)).toBe(common(theirs.stdout));
-  return ours.stdout;
-}
-
-/** What both refuse. */
-async function refused(...args: string[]): Promise<string> {
-  const [ours, theirs] = await both(...args);
-  expect(theirs.status).toBe(1);
-  expect(ours).toMatchObject({ stdout: '', status: 1 });
-  return ours.stderr;
-}
+const beside = new BesideVirsh(at);
+const same = beside.same.bind(beside);
+const refused = beside.refused.bind(beside);
+const xenner = beside.xenner.bind(beside);
 
 describe.skipIf(missing !== undefined)(`pools beside virsh${missing ? ` (skipped: ${missing})` : ''}`, () => {
   beforeAll(async () => {
-    virsh = await Virsh.start();
+    beside.virsh = await Virsh.start();
     for (const mine of ['ours', 'them']) {
       mkdirSync(at(mine));
       const path = at(`${mine}.xml`);
@@ -61,13 +25,15 @@ describe.skipIf(missing !== undefined)(`pools beside virsh${missing ? ` (skipped
       );
     }
   });
-  afterAll(() => virsh?.stop());
+  afterAll(() => beside.virsh?.stop());
 
   it('live from their definition to their end', async () => {
     await same('pool-define', '/pools.xml');
-    await same('pool-dumpxml', 'a & b');
-    await same('pool-info', 'a & b');
-    await same('pool-list', '--all');
+    await Promise.all([
+      same('pool-dumpxml', 'a & b'),
+      same('pool-info', 'a & b'),
+      same('pool-list', '--all'),
+    ]);
     expect(await refused('pool-start', 'a & b')).toMatch(/cannot open directory ".*ours\/x": no such file/);
     await same('pool-build', 'a & b');
     await same('pool-build', 'a & b');
@@ -79,14 +45,10 @@ describe.skipIf(missing !== undefined)(`pools beside virsh${missing ? ` (skipped
     expect(await same('pool-dumpxml', 'a & b')).toContain('<mode>0711</mode>');
     await same('pool-info', UUID);
     await same('pool-autostart', 'a & b');
-    await same('pool-list', '--details');
-    await same('pool-list', '--uuid');
-    await same('pool-list', '--name', '--autostart');
-    await same('pool-list', '--all', '--no-autostart');
+    const lists = ['--details', '--uuid', '--name --autostart', '--all --no-autostart'];
+    await Promise.all(lists.map((options) => same('pool-list', ...options.split(' '))));
     await same('pool-autostart', 'a & b', '--disable');
-    await same('pool-name', UUID);
-    await same('pool-uuid', 'a & b');
-    await same('pool-refresh', 'a & b');
+    await Promise.all([same('pool-name', UUID), same('pool-uuid', 'a & b'), same('pool-refresh', 'a & b')]);
     await same('pool-destroy', 'a & b');
     expect(await refused('pool-destroy', 'a & b')).toContain('is not active');
     await same('pool-delete', 'a & b');

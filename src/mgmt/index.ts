@@ -1,0 +1,25 @@
+/**
+ * `xenner/mgmt`: the host, managed. StoragePools are this user's storage pools, a StoragePool has StorageVolumes; documents, states
+ * and errors' codes are libvirt's (https://libvirt.org/formatstorage.html). Sizes are in bytes. Whatever fails, rejects with an XennerError: a
+ * PoolError, whose `code` is libvirt's name for it, or one of the host's.
+ */
+export { XennerError } from '../base/errors.js';
+export type { BuildOptions, VolumeOptions } from './storage/pool/backend.js';
+export type {
+  BackingStore,
+  Permissions,
+  PoolDefinition,
+  PoolSizes,
+  PoolSource,
+  Timestamps,
+  VolumeDefinition,
+  VolumeTarget,
+  VolumeType,
+} from './storage/pool/definition.js';
+export { PoolError, type PoolErrorCode } from './storage/pool/errors.js';
+export type { PoolTypeName } from './storage/pool/pool-types.js';
+export { type PoolFilter, StoragePools, type StoragePoolsOptions } from './storage/pool/pools.js';
+export type { PoolInfo, PoolState, StoragePool } from './storage/pool/storage-pool.js';
+export type { ResizeOptions, StorageVolume } from './storage/pool/storage-volume.js';
+export type { StreamPiece, StreamRange } from './storage/pool/volume-stream.js';
+export { WIPE_ALGORITHMS, type WipeAlgorithm } from './storage/pool/wipe.js';
