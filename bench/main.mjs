@@ -1,6 +1,6 @@
 // Compares xenner with QEMU's own software CPU, side by side in one run. Started by scripts/bench.sh.
 // usage: main.mjs [--quick] [--pairs N] KERNEL RAMDISK GUEST_KERNELS TSC_KHZ [NAME...]
-// NAME: boot, guest-work, hypercall, launcher, qcow2, restore, blk, net; of the last two also the beginning of a figure's name.
+// NAME: boot, guest-work, hypercall, launcher, qcow2, pool-refresh, restore, blk, net; of the last two also the beginning of a figure's name.
 // GUEST_KERNELS: where test/guest was built to
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
@@ -12,6 +12,7 @@ import { benchLauncher } from './launcher.mjs';
 import { PEERS } from './lib/guest.mjs';
 import { printSkip } from './lib/report.mjs';
 import { benchNet } from './net.mjs';
+import { benchPools } from './pools.mjs';
 import { benchQcow2 } from './qcow2.mjs';
 import { benchRestore } from './restore.mjs';
 
@@ -53,4 +54,5 @@ if (havePeer()) {
 if (wanted('hypercall')) await benchHypercall(`${guestKernels}/bench-hypercall.elf`, pairs);
 if (wanted('launcher')) await benchLauncher(image, pairs);
 if (wanted('qcow2')) await benchQcow2(pairs);
+if (wanted('pool-refresh')) await benchPools(pairs);
 if (wanted('restore')) await benchRestore(`${guestKernels}/bench-restore.elf`, pairs);

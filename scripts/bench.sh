@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures xenner beside QEMU's software CPU in one run. Anything else that runs on the machine meanwhile spoils it.
-# usage: bench.sh [--quick] [--pairs N] [boot] [guest-work] [hypercall] [launcher] [qcow2] [restore] [blk] [net]
+# usage: bench.sh [--quick] [--pairs N] [boot] [guest-work] [hypercall] [launcher] [qcow2] [pool-refresh] [restore] [blk] [net]
 set -euo pipefail
 . "$(dirname "$0")/lib/common.sh"
 . "$(dirname "$0")/lib/bench.sh"

@@ -6,8 +6,6 @@
 import { u64At, viewOf } from '../qcow2/bytes.js';
 import { type Extensions, parseExtensions } from '../qcow2/extensions.js';
 import { COMPATIBLE, INCOMPATIBLE, V3_HEADER_BYTES } from '../qcow2/format.js';
-import { isQcow2 } from '../qcow2/header.js';
-import { isVhd } from '../vhd/format.js';
 
 /** So much has what tells an ISO image. */
 export const FACTS_BYTES = 33_280;
@@ -24,36 +22,42 @@ export interface ImageFacts {
   readonly backing?: { readonly name: string; readonly format: string | undefined } | undefined;
 }
 
-const latin1 = (head: Uint8Array, at: number, length: number) =>
-  Buffer.from(head.buffer, head.byteOffset, head.length).toString('latin1', at, at + length);
-
 interface Magic {
   readonly format: string;
   readonly at: number;
-  readonly magic: string;
+  readonly bytes: Uint8Array;
   readonly capacity?: (view: DataView) => number;
 }
 
 const u64le = (view: DataView, at: number) => Number(view.getBigUint64(at, true));
+const magic = (text: string) => Uint8Array.from(Buffer.from(text, 'latin1'));
 
 const MAGICS: readonly Magic[] = [
-  { format: 'vmdk', at: 0, magic: 'KDMV', capacity: (view) => u64le(view, 12) * 512 },
-  { format: 'qed', at: 0, magic: 'QED\0', capacity: (view) => u64le(view, 48) },
-  { format: 'vdi', at: 64, magic: '\x7f\x10\xda\xbe', capacity: (view) => u64le(view, 368) },
-  { format: 'iso', at: 32_769, magic: 'CD001' },
+  { format: 'vmdk', at: 0, bytes: magic('KDMV'), capacity: (view) => u64le(view, 12) * 512 },
+  { format: 'qed', at: 0, bytes: magic('QED\0'), capacity: (view) => u64le(view, 48) },
+  { format: 'vdi', at: 64, bytes: magic('\x7f\x10\xda\xbe'), capacity: (view) => u64le(view, 368) },
+  { format: 'vpc', at: 0, bytes: magic('conectix'), capacity: (view) => Number(view.getBigUint64(40)) },
+  { format: 'iso', at: 32_769, bytes: magic('CD001') },
 ];
+/** Of all its versions. */
+const QCOW: Magic = { format: 'qcow2', at: 0, bytes: magic('QFI\xfb') };
 /** Behind everything that is read of those above. */
 const MIN_HEAD_BYTES = 512;
+const RAW: ImageFacts = { format: 'raw' };
+
+/** Nothing is made for a file that is nothing: most of a pool's. */
+function has(head: Uint8Array, { at, bytes }: Magic): boolean {
+  for (let i = 0; i < bytes.length; i++) if (head[at + i] !== bytes[i]) return false;
+  return true;
+}
 
 /** @param head the file's first FACTS_BYTES, or less */
 export function imageFacts(head: Uint8Array): ImageFacts {
-  if (head.length < MIN_HEAD_BYTES) return isQcow2(head) ? { format: 'qcow2' } : { format: 'raw' };
-  if (isQcow2(head)) return qcowFacts(head);
-  const view = viewOf(head);
-  if (isVhd(head)) return { format: 'vpc', capacity: Number(view.getBigUint64(40)) };
-  const found = MAGICS.find(({ at, magic }) => latin1(head, at, magic.length) === magic);
-  if (found === undefined) return { format: 'raw' };
-  return { format: found.format, capacity: found.capacity?.(view) };
+  if (has(head, QCOW)) return head.length < MIN_HEAD_BYTES ? { format: 'qcow2' } : qcowFacts(head);
+  if (head.length < MIN_HEAD_BYTES) return RAW;
+  for (const each of MAGICS)
+    if (has(head, each)) return { format: each.format, capacity: each.capacity?.(viewOf(head)) };
+  return RAW;
 }
 
 function qcowFacts(head: Uint8Array): ImageFacts {

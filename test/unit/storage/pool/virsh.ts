@@ -1,20 +1,14 @@
-/** Debian's libvirtd with nothing but its storage driver, in a mount namespace of its own, and virsh for it: the judge. */
+/** Debian's libvirtd and virsh: the judge. */
 import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 const START_MS = 60_000;
 
-/** Its folders are empty, so that it knows no pools of the host's, and leaves none. */
-const SCRIPT = `set -e
-for d in /etc/libvirt /var/lib/libvirt /run/libvirt /var/cache/libvirt; do mkdir -p $d; mount -t tmpfs none $d; done
-drivers=$(dirname "$(find /usr/lib -name libvirt_driver_storage.so | head -n 1)")
-cp "$drivers/libvirt_driver_storage.so" "$1/drivers"
-mount --bind "$1/drivers" "$drivers"
-printf '%s\\n' "unix_sock_dir = \\"$1\\"" 'auth_unix_ro = "none"' 'auth_unix_rw = "none"' > "$1/conf"
-exec libvirtd -f "$1/conf" -p "$1/pid"`;
+const SCRIPT = fileURLToPath(new URL('../../../../scripts/lib/libvirtd.sh', import.meta.url));
 
 export function missingVirsh(): string | undefined {
   if (process.getuid!() !== 0) return 'libvirtd as root takes root';
@@ -54,8 +48,7 @@ export class Virsh {
 
   static async start(): Promise<Virsh> {
     const folder = mkdtempSync(join(tmpdir(), 'xenner-virsh-'));
-    mkdirSync(join(folder, 'drivers'));
-    const daemon = spawn('unshare', ['--mount', 'sh', '-c', SCRIPT, 'sh', folder], { stdio: 'ignore' });
+    const daemon = spawn('bash', [SCRIPT, folder], { stdio: 'ignore' });
     const virsh = new Virsh(folder, daemon);
     for (const until = Date.now() + START_MS; !existsSync(join(folder, 'libvirt-sock')); await delay(50)) {
       if (daemon.exitCode !== null || Date.now() > until) throw new Error('libvirtd does not start');
