@@ -65,7 +65,7 @@ export function blockDetachCommand(): Command {
     .description('unplug a disk when the guest lets go of it')
     .argument('<domain>', 'name or ID')
     .argument('<device>', 'xvdb, or its number')
-    .option('--force', 'do not ask the guest')
+    .option('-f, --force', 'do not ask the guest')
     .action(async (which: string, device: string, { force }: { force?: true }) => {
       await ask(await findDomain(which), 'block-detach', { device, force: force === true });
     });

@@ -1,5 +1,5 @@
 /** `xenner console DOMAIN`: joins a domain's console to this terminal. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { ConsoleClient } from '../mgmt/domain/live/console-client.js';
 import { type FoundDomain, findDomain } from '../mgmt/domain/live/runtime-directory.js';
 import { openTerminal } from './terminal.js';
@@ -8,6 +8,8 @@ export function consoleCommand(): Command {
   return new Command('console')
     .description("join a domain's console: what it printed last, and all from then on (Ctrl-] leaves)")
     .argument('<domain>', 'name or ID')
+    .addOption(new Option('-t <type>', 'of console').choices(['pv']).hideHelp())
+    .addOption(new Option('-n <number>', 'of console').choices(['0']).hideHelp())
     .action(async (which: string) => attachConsole(await findDomain(which)));
 }
 

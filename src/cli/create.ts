@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { readConfigFile } from '../mgmt/domain/config/read.js';
 import { bootable, type DomainDefinition } from '../mgmt/domain/definition.js';
 import { EXIT } from './exit-codes.js';
-import { addHostOptions, type HostChoice, hostOptions } from './options.js';
+import { addHostOptions, type HostChoice, hostOptions, unused } from './options.js';
 import { noteText, printableText } from './printable.js';
 
 interface CreateOptions extends HostChoice {
@@ -12,19 +12,29 @@ interface CreateOptions extends HostChoice {
   dryrun?: true;
   foreground?: true;
   quiet?: true;
+  defconfig?: string;
 }
 
 export function createCommand(): Command {
   const command = new Command('create')
     .description('start a domain from a configuration of xl, xm, libvirt or XenServer')
-    .argument('<file>', 'the configuration; relative paths in it are of the working directory, as for xl')
+    .argument('[file]', 'the configuration; relative paths in it are of the working directory, as for xl')
     .argument('[overrides...]', 'options of xl to put in place of what the file says: memory=512')
+    .option('-f, --defconfig <file>', 'the same file, as xl takes it too')
     .option('-c, --console', 'connect to its console')
     .option('-p, --paused', "leave it paused; 'xenner unpause' lets it go")
     .option('-n, --dryrun', 'tell what the configuration says, and start nothing')
     .option('-F, --foreground', 'stay, instead of leaving it to a process of its own')
     .option('-q, --quiet', 'no warnings')
-    .action(create);
+    .addOption(unused('-e'))
+    .addOption(unused('-d'))
+    .action(async (file: string | undefined, rest: string[], options: CreateOptions, self: Command) => {
+      // With -f all words are of the domain.
+      const words = [file ?? [], rest].flat();
+      const path = options.defconfig ?? words.shift();
+      if (path === undefined) self.error("error: missing required argument 'file'");
+      else await create(path, words, options);
+    });
   return addHostOptions(command);
 }
 

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Command } from 'commander';
 import { DomainClient } from '../mgmt/domain/client.js';
 import { type FoundDomain, findDomain, liveDomains } from '../mgmt/domain/live/runtime-directory.js';
+import { unused } from './options.js';
 
 /** For a process to end its domain by itself; writes to its disks are waited for. */
 const END_MS = 20_000;
@@ -11,6 +12,7 @@ export function destroyCommand(): Command {
   return new Command('destroy')
     .description('end a domain at once, as pulling the plug does')
     .argument('<domain>', 'name or ID')
+    .addOption(unused('-f'))
     .action(async (which: string) => {
       const domain = await findDomain(which);
       const late = new AbortController();

@@ -2,14 +2,17 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { ask } from '../mgmt/domain/client.js';
 import { findDomain } from '../mgmt/domain/live/runtime-directory.js';
-import { wholeNumber } from './options.js';
+import { unused, wholeNumber } from './options.js';
 
-const MIB_OF_UNIT: Readonly<Record<string, number>> = { '': 1 / 1024, k: 1 / 1024, m: 1, g: 1024 };
+const MIB_OF_UNIT: Readonly<Record<string, number>> = {
+  ...{ b: 2 ** -20, k: 2 ** -10, m: 1, '': 1, g: 2 ** 10, t: 2 ** 20 },
+};
 
-/** As xl reads it: KiB, unless there is a unit. */
+/** As xl reads it (parse_mem_size_kb() in tools/xl): MiB, unless there is a unit. */
 function mebibytes(text: string): number {
-  const [, digits, unit] = /^(\d{1,9})([kmg]?)b?$/i.exec(text) ?? [];
-  if (digits === undefined) throw new InvalidArgumentError('a number is needed, with k, m or g behind it.');
+  const [, digits, unit] = /^(\d{1,15})([bkmgt]?)$/i.exec(text) ?? [];
+  if (digits === undefined)
+    throw new InvalidArgumentError('a number is needed, with b, k, m, g or t behind it.');
   return Math.floor(Number(digits) * MIB_OF_UNIT[unit!.toLowerCase()]!);
 }
 
@@ -17,7 +20,7 @@ export function memSetCommand(): Command {
   return new Command('mem-set')
     .description('ask a guest to keep so much memory')
     .argument('<domain>', 'name or ID')
-    .argument('<size>', '512m, 1g; a plain number is KiB, as with xl', mebibytes)
+    .argument('<size>', '512m, 1g; a plain number is MiB', mebibytes)
     .action(async (which: string, memoryMiB: number) => {
       await ask(await findDomain(which), 'mem-set', { memoryMiB });
     });
@@ -28,6 +31,7 @@ export function vcpuSetCommand(): Command {
     .description('ask a guest to use so many of its vCPUs')
     .argument('<domain>', 'name or ID')
     .argument('<count>', 'at most as many as it was started with', wholeNumber)
+    .addOption(unused('-i, --ignore-host'))
     .action(async (which: string, count: number) => {
       await ask(await findDomain(which), 'vcpu-set', { count });
     });

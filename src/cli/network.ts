@@ -61,7 +61,7 @@ export function networkDetachCommand(): Command {
     .description('unplug a network device when the guest lets go of it')
     .argument('<domain>', 'name or ID')
     .argument('<device>', 'its number (Idx), or its MAC address')
-    .option('--force', 'do not ask the guest')
+    .option('-f, --force', 'do not ask the guest')
     .action(async (which: string, device: string, { force }: { force?: true }) => {
       await ask(await findDomain(which), 'network-detach', { device, force: force === true });
     });

@@ -20,6 +20,11 @@ interface HostOptions extends GuestMemoryOptions {
   trace?: readonly Topic[];
 }
 
+/** An option of xl's that asks for what is so anyway, or cannot be for a PV guest here: scripts may say it. */
+export function unused(flags: string): Option {
+  return new Option(flags, 'for scripts of xl; it has no effect').hideHelp();
+}
+
 export function wholeNumber(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('not a whole number.');
   return Number(text);

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { DomainClient } from '../mgmt/domain/client.js';
 import { type FoundDomain, findDomain, liveDomains } from '../mgmt/domain/live/runtime-directory.js';
+import { unused } from './options.js';
 
 interface ShutdownOptions {
   all?: true;
@@ -20,6 +21,7 @@ function command(name: string, request: 'poweroff' | 'reboot', description: stri
     .argument('[domain]', 'name or ID')
     .option('-a, --all', 'all domains')
     .option('-w, --wait', 'until it has done so')
+    .addOption(unused('-F'))
     .action(async (which: string | undefined, { all, wait }: ShutdownOptions, self: Command) => {
       if ((which === undefined) === (all === undefined)) self.error('error: name one domain, or say --all');
       const domains = which === undefined ? await liveDomains() : [await findDomain(which)];

@@ -53,7 +53,7 @@ async function top(options: TopOptions): Promise<void> {
       const looks = await lookAt(await liveDomains());
       stdout.write(`${isScreen ? CLEAR : ''}${table(looks, before)}`);
       before = looks;
-      if (round === options.iterations) break;
+      if (round >= (options.iterations ?? Infinity)) break;
       await delay(options.delay * 1000, undefined, { signal: leave.signal }).catch(() => {});
     }
   } finally {

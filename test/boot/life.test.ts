@@ -21,7 +21,7 @@ afterAll(() => host.remove());
 
 describe.skipIf(missing !== undefined)(title, () => {
   it('is created, listed, paused, renamed and destroyed', async () => {
-    expect(await output('create', config('one'))).toBe('');
+    expect(await output('create', '-e', '-f', config('one', 'memory = 256\n'), 'memory=128')).toBe('');
     expect(await output('list')).toMatch(
       /^Name {40}ID {3}Mem VCPUs\tState\tTime\(s\)\none {38} +\d+ +128 +1 {5}(r-----|-b----) +\d+\.\d\n$/,
     );
@@ -46,7 +46,7 @@ describe.skipIf(missing !== undefined)(title, () => {
     );
     expect((await xenner('domid', 'one')).stderr).toMatch(/^xenner: there is no domain "one"; .*\n$/);
     const { pid } = await info('two');
-    await output('destroy', 'two');
+    await output('destroy', '-f', 'two');
     expect(readdirSync(runDir).sort()).toEqual(['last-domid', 'lock']);
     await until(
       async () => existsSync(`/proc/${pid}/exe`),
@@ -65,7 +65,7 @@ describe.skipIf(missing !== undefined)(title, () => {
       expect((await script.run('test -e /tmp/mark')).status).toBe(1);
     });
     expect(await info('obeys')).toMatchObject({ domid: before.domid, pid: before.pid });
-    await output('shutdown', '-w', 'obeys');
+    await output('shutdown', '-F', '-w', 'obeys');
     await nobody();
   });
 
@@ -157,7 +157,7 @@ describe.skipIf(missing !== undefined)(title, () => {
       status: 0,
       stderr: expect.stringMatching(/^xenner: block-attach: w!: .*refused.*\n$/),
     });
-    await output('block-detach', '--force', 'disks', 'xvdd');
+    await output('block-detach', '-f', 'disks', 'xvdd');
     expect(JSON.parse(await output('block-list', '--json', 'disks'))).toEqual([]);
   });
 
@@ -171,13 +171,13 @@ describe.skipIf(missing !== undefined)(title, () => {
       await output('vcpu-set', 'asked', '1');
       await until(cpus, (count) => count === '1');
       expect((await xenner('vcpu-set', 'asked', '3')).stderr).toMatch(/1 to 2 can be in use/);
-      await output('mem-set', 'asked', '100m');
+      await output('mem-set', 'asked', '100');
       const { hostMemoryMiB } = await until(
         () => info('asked'),
         ({ currentMemoryMiB }) => currentMemoryMiB === 100,
       );
       expect(await output('list', 'asked')).toMatch(/\nasked +\d+ +100 +2 /);
-      expect((await output('top', '-b', '-i', '1')).split('\n')[1]).toMatch(/ 102400 .* 131072 /);
+      expect((await output('top', '-b', '-i', '0')).split('\n')[1]).toMatch(/ 102400 .* 131072 /);
       // With the launcher's own.
       expect(hostMemoryMiB).toBeGreaterThan(50);
       expect(hostMemoryMiB).toBeLessThan(300);
@@ -310,6 +310,9 @@ describe('what cannot be started or found is one line', () => {
     ],
     ['a wrong address', ['network-attach', 'nobody', 'mac=x'], 2, /network-attach: mac: "x" is no MAC/],
     ['a size of nothing', ['mem-set', 'nobody', 'much'], 2, /a number is needed/],
+    ['a size of two units', ['mem-set', 'nobody', '100mb'], 2, /a number is needed/],
+    ['no configuration', ['create'], 2, /missing required argument 'file'/],
+    ['a console of another kind', ['console', '-t', 'serial', 'nobody'], 2, /choices are pv/],
   ] as const)('%s', async (_, args, status, about) => {
     const ran = await xenner(...args);
     expect(ran).toMatchObject({ status, stdout: '' });
