@@ -6,7 +6,7 @@
 #        lab.sh --in DIR [--timeout S] COMMAND...   runs a command in a served lab; up to four at once
 #        lab.sh --check                   status 0 if this machine can have a lab, else 1 and why not
 #   --timeout S     ends the command, not counting the boot
-#   --cpus N        2 unless told; --memory MIB 3072; --hugepages N  pages of 2 MiB, 0
+#   --cpus N        2 unless told; --memory MIB 3072; --hugepages N  pages of 2 MiB, 0; --nodes N  NUMA nodes, 1
 #   --out DIR       a folder that is writable inside, at the same path
 # Its exit status is the command's, or 124 after a time-out, 125 when the lab does not boot or dies.
 set -euo pipefail

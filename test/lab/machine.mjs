@@ -22,6 +22,7 @@ export class LabError extends Error {}
  * @property {number} cpus
  * @property {number} memoryMiB
  * @property {number} hugepages
+ * @property {number} nodes of NUMA, alike
  * @property {string} [out] a folder that is writable inside
  */
 
@@ -35,9 +36,18 @@ function share(/** @type {string} */ tag, /** @type {string} */ path, /** @type 
   ];
 }
 
+// The processors are dealt out to them.
+function numa(/** @type {number} */ memoryMiB, /** @type {number} */ nodes) {
+  if (nodes === 1) return [];
+  return Array.from({ length: nodes }, (_, node) => [
+    ...['-object', `memory-backend-ram,id=node${node},size=${memoryMiB / nodes}M`],
+    ...['-numa', `node,nodeid=${node},memdev=node${node}`],
+  ]).flat();
+}
+
 function qemuArguments(
   /** @type {Pieces} */ { kernel, initramfs },
-  /** @type {Shape} */ { cpus, memoryMiB, hugepages, out },
+  /** @type {Shape} */ { cpus, memoryMiB, hugepages, nodes, out },
   /** @type {string} */ directory,
 ) {
   // A busy machine delays the lab's processors: that is no reason to distrust its clock or to report lock-ups.
@@ -49,6 +59,7 @@ function qemuArguments(
   ]).flat();
   return [
     ...['-M', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', `${cpus}`, '-m', `${memoryMiB}`],
+    ...numa(memoryMiB, nodes),
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-monitor', 'none'],
     ...['-serial', `file:${directory}/console`],
     ...['-kernel', kernel, '-initrd', initramfs, '-append', command.join(' ')],

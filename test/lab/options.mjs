@@ -20,7 +20,7 @@ export function parseOptions(/** @type {string[]} */ words, /** @type {string} *
     mode: 'run',
     directory: '',
     timeoutMs: 0,
-    shape: { cpus: 2, memoryMiB: 3072, hugepages: 0 },
+    shape: { cpus: 2, memoryMiB: 3072, hugepages: 0, nodes: 1 },
     argv: [],
   };
   const { shape } = options;
@@ -37,6 +37,9 @@ export function parseOptions(/** @type {string[]} */ words, /** @type {string} *
     },
     '--hugepages': (value) => {
       shape.hugepages = number(value, 0, 32_768);
+    },
+    '--nodes': (value) => {
+      shape.nodes = number(value, 1, 8);
     },
     '--out': (value) => {
       shape.out = resolve(base, value);
@@ -89,6 +92,8 @@ function checkOptions(/** @type {Options} */ { mode, directory, shape, argv }) {
   if (Buffer.byteLength(directory) > 95)
     throw new UsageError(`${directory}: the path is too long for sockets`);
   if (mode === 'in' && !existsSync(directory)) throw new UsageError(`${directory}: no lab is served there`);
+  if (shape.memoryMiB % shape.nodes !== 0)
+    throw new UsageError(`--memory ${shape.memoryMiB} cannot be shared by ${shape.nodes} nodes`);
   if (shape.hugepages * 2 > shape.memoryMiB - 512)
     throw new UsageError(`--memory ${shape.memoryMiB} has no room for ${shape.hugepages} pages of 2 MiB`);
 }

@@ -16,10 +16,10 @@ describe('options', () => {
 
   it('have units and defaults', () => {
     expect(
-      parse('--timeout', '5', '--memory', '2048', '--hugepages', '64', '--out', 'x', 'true'),
+      parse(...'--timeout 5 --memory 2048 --hugepages 64 --nodes 2 --out x true'.split(' ')),
     ).toMatchObject({
       timeoutMs: 5000,
-      shape: { cpus: 2, memoryMiB: 2048, hugepages: 64, out: '/base/x' },
+      shape: { cpus: 2, memoryMiB: 2048, hugepages: 64, nodes: 2, out: '/base/x' },
     });
     expect(parse('--serve', 'x')).toMatchObject({ mode: 'serve', directory: '/base/x', argv: [] });
   });
@@ -33,6 +33,7 @@ describe('options', () => {
     [['--serve', 'x', '--in', 'y'], 'exclude each other'],
     [['--in', 'nowhere', 'true'], '/base/nowhere: no lab is served there'],
     [['--serve', 'x'.repeat(100)], 'too long for sockets'],
+    [['--memory', '1024', '--nodes', '3', 'true'], '1024 cannot be shared by 3 nodes'],
     [['--memory', '1024', '--hugepages', '400', 'true'], 'has no room for 400 pages'],
   ])('%j are refused', (words, message) => {
     expect(() => parse(...words)).toThrow(message);

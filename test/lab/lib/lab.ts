@@ -79,11 +79,27 @@ export async function inLab(
   argv: readonly string[],
   wishes: Wishes = {},
 ): Promise<Outcome> {
+  return runInTime(context, ['--in', needsLab(context)], argv, wishes);
+}
+
+/** The same in a lab of another shape (options of scripts/lab.sh), which is booted for it. */
+export async function inOwnLab(
+  context: TestContext,
+  shape: readonly string[],
+  argv: readonly string[],
+): Promise<Outcome> {
+  needsLab(context);
+  return runInTime(context, shape, argv, {});
+}
+
+async function runInTime(
+  context: TestContext,
+  options: readonly string[],
+  argv: readonly string[],
+  wishes: Wishes,
+): Promise<Outcome> {
   const timeoutS = wishes.timeoutS ?? 120;
-  const outcome = await labScript(
-    ['--in', needsLab(context), '--timeout', `${timeoutS}`, '--', ...argv],
-    wishes,
-  );
+  const outcome = await labScript([...options, '--timeout', `${timeoutS}`, '--', ...argv], wishes);
   if (outcome.status === 124 && outcome.stderr.includes('lab: time-out')) {
     noteTimeout(context.task.name);
     throw new Error(`no end within ${timeoutS} s: ${argv.join(' ')}\n${outcome.stdout}\n${outcome.stderr}`);
