@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <time.h>
 
 LABEL(code_spin);
 LABEL(code_sti_spin);
@@ -146,10 +147,14 @@ struct storm {
   _Atomic uint64_t asked, answered;
 };
 
+/* Naps between two of them: on a busy machine whoever has just slept comes first, and who never does may
+ * wait for as long as the guest is run. */
 static void *kick_storm(void *argument) {
   struct storm *storm = argument;
+  const struct timespec nap = {.tv_nsec = 1000};
   while (!storm->stop) {
     softcpu_kick(storm->cpu);
+    nanosleep(&nap, NULL);
   }
   return NULL;
 }
@@ -180,11 +185,10 @@ static void kicks_between_instructions(void) {
   pthread_t thread;
   uint64_t kicks = 0;
   pthread_create(&thread, NULL, kick_storm, &storm);
-  for (int i = 0; i < 200 && kicks < 2000; i++) /* on a busy machine the other thread may sleep for long */
+  while (kicks < 2000)
     kicks += run_through_kicks(&guest, 1000000);
   storm.stop = true;
   pthread_join(thread, NULL);
-  CHECK(kicks >= 2000);
   guest_free(&guest);
 }
 
