@@ -48,6 +48,25 @@ export const MICROVM = peer('microvm', 0);
 /** Xen takes its share of the memory. */
 export const XEN_SHIM = peer('xen-shim', 256);
 
+/**
+ * A peer may fail by itself: it is tried once more, and said so. undefined: there is no figure.
+ * @template T
+ * @param {string} bench
+ * @param {() => Promise<T>} attempt
+ * @returns {Promise<T | undefined>}
+ */
+export async function ofPeer(bench, attempt) {
+  for (const next of ['once more', 'no figure']) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const [what] = (error instanceof Error ? error.message : String(error)).split('\n');
+      console.log(`${bench}: the peer failed, ${next}: ${what}`);
+    }
+  }
+  return undefined;
+}
+
 export class Lab {
   /** @private @param {string} directory @param {import('node:child_process').ChildProcess} child */
   constructor(directory, child) {

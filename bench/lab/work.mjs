@@ -1,7 +1,7 @@
 // kvm-syscall, -fork-exec, -pagefault, -ctxsw: the same static program in our guest and in a peer's, by the guest's clock.
 import { runWork } from '../guest-work.mjs';
 import { printRatio } from '../lib/report.mjs';
-import { MICROVM, XEN_SHIM, XENNER } from './machines.mjs';
+import { MICROVM, ofPeer, XEN_SHIM, XENNER } from './machines.mjs';
 
 const WORKS = [
   { bench: 'kvm-syscall', work: 'syscall' },
@@ -20,6 +20,23 @@ const TIMEOUT_MS = 120_000;
 const CLOCK_SLACK_MS = 3000;
 
 /**
+ * Boots a guest to its prompt.
+ * @param {import('./machines.mjs').Lab} lab
+ * @param {import('./machines.mjs').LabMachine} machine
+ * @param {import('./machines.mjs').LabImage} image
+ */
+async function atPrompt(lab, machine, image) {
+  const guest = lab.start(machine, image);
+  try {
+    await guest.console.expect(PROMPT, TIMEOUT_MS);
+    return guest;
+  } catch (error) {
+    await guest.kill();
+    throw error;
+  }
+}
+
+/**
  * @param {import('./machines.mjs').Lab} lab
  * @param {import('./machines.mjs').LabImage} image with guest-work in it
  * @param {number} pairs
@@ -27,22 +44,32 @@ const CLOCK_SLACK_MS = 3000;
  */
 export async function benchWork(lab, image, pairs, wanted) {
   for (const { suffix, machine, goal, parts } of PEERS) {
-    const works = WORKS.filter(({ bench }) => wanted(bench + suffix));
+    const works = WORKS.map(({ bench, work }) => ({ bench: bench + suffix, work })).filter(({ bench }) =>
+      wanted(bench),
+    );
     if (works.length === 0) continue;
     const how = { parts, slackMs: CLOCK_SLACK_MS, timeoutMs: TIMEOUT_MS };
-    const guests = [XENNER, machine].map((each) => lab.start(each, image));
+    const guest = await atPrompt(lab, XENNER, image);
+    const names = works.map(({ bench }) => bench).join(', ');
+    const peer = await ofPeer(names, () => atPrompt(lab, machine, image));
     try {
-      for (const guest of guests) await guest.console.expect(PROMPT, TIMEOUT_MS);
       for (const { bench, work } of works) {
-        /** @type {number[][]} */
-        const times = [[], []];
+        if (peer === undefined) break;
+        /** @type {number[]} */
+        const ours = [];
+        /** @type {number[]} */
+        const theirs = [];
         for (let round = 0; round < pairs; round++) {
-          for (const [index, guest] of guests.entries()) times[index]?.push(await runWork(guest, work, how));
+          ours.push(await runWork(guest, work, how));
+          const ms = await ofPeer(bench, () => runWork(peer, work, how));
+          if (ms === undefined) break;
+          theirs.push(ms);
         }
-        printRatio(bench + suffix, times[0] ?? [], { name: machine.name, values: times[1] ?? [] }, goal);
+        if (theirs.length > 0) printRatio(bench, ours, { name: machine.name, values: theirs }, goal);
       }
     } finally {
-      for (const guest of guests) await guest.kill();
+      await guest.kill();
+      await peer?.kill();
     }
   }
 }
