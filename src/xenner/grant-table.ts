@@ -28,7 +28,13 @@ import {
 import { DOMID_SELF } from './abi/xen.js';
 import type { Vcpu } from './domain/vcpu.js';
 import { HOST_DOMID } from './event-channels.js';
-import { ActiveGrants, type Pin } from './grants/active-grants.js';
+import {
+  ActiveGrants,
+  GNTPIN_devr_inc,
+  GNTPIN_devw_inc,
+  GNTPIN_hstr_inc,
+  GNTPIN_hstw_inc,
+} from './grants/active-grants.js';
 import { ENTRIES_PER_FRAME, GrantEntries, type GrantFrames } from './grants/grant-entries.js';
 import { createHostMapping, replaceHostMapping } from './grants/host-mapping.js';
 import type { PageTypes } from './mm/page-types.js';
@@ -143,7 +149,7 @@ export class GrantTable {
   /** map_grant_ref. Unlike others it does not know DOMID_SELF. */
   map(vcpu: Vcpu, op: MapRequest): { handle: number; dev_bus_addr: bigint } | number {
     const pins = pinsOf(op.flags);
-    if (pins.length === 0) return GNTST_bad_gntref;
+    if (pins === 0) return GNTST_bad_gntref;
     if (op.dom === HOST_DOMID) return GNTST_bad_gntref;
     if (op.dom !== this.#domain.domid) return GNTST_bad_domain;
     if (this.#mappings.size >= MAX_GRANT_MAPPINGS) return GNTST_no_space;
@@ -152,7 +158,8 @@ export class GrantTable {
     if (typeof grant === 'number') return grant;
     const status = this.#establish(vcpu, op, grant.mfn);
     if (status !== GNTST_okay) {
-      for (const pin of pins) this.#active.release(op.ref, pin);
+      for (const kind of [GNTMAP_host_map, GNTMAP_device_map])
+        if ((op.flags & kind) !== 0) this.#releaseOf(op, kind);
       return status;
     }
     const handle = this.#freeHandles.pop() ?? this.#nextHandle++;
@@ -229,7 +236,8 @@ export class GrantTable {
       const mapping = { ref: ref.int(0, this.#nrEntries - 1), flags: flags.int(1, 0xffff) };
       const mfn = frames.get(mapping.ref);
       if (mfn === undefined || !this.#domain.pages.isOwned(mfn)) throw ref.wrong('a reference in use');
-      for (const pin of pinsOf(mapping.flags)) this.#active.restore(mapping.ref, mfn, pin);
+      if (!this.#active.restore(mapping.ref, mfn, pinsOf(mapping.flags)))
+        throw ref.wrong('a reference with room for one more use');
       this.#mappings.set(handle.int(0, MAX_GRANT_MAPPINGS - 1), mapping);
     }
     this.#nextHandle = Math.max(-1, ...this.#mappings.keys()) + 1;
@@ -265,9 +273,12 @@ export class GrantTable {
   }
 
   #drop(mapping: Mapping, kind: number): void {
-    for (const pin of pinsOf((mapping.flags & GNTMAP_readonly) | kind))
-      this.#active.release(mapping.ref, pin);
+    this.#releaseOf(mapping, kind);
     mapping.flags &= ~kind;
+  }
+
+  #releaseOf({ ref, flags }: Mapping, kind: number): void {
+    this.#active.release(ref, pinsOf((flags & GNTMAP_readonly) | kind));
   }
 
   /** gnttab_copy_lock_domain: only DOMID_SELF may name a frame; the host grants nothing. */
@@ -279,8 +290,8 @@ export class GrantTable {
 
   /** gnttab_copy_claim_buf */
   #claim({ u }: CopyPointer, isRef: boolean, write: boolean): CopyFrame | number {
-    const pin: Pin = write ? 'hostWrite' : 'hostRead';
-    const grant = isRef ? this.#active.acquire(u.ref, [pin], { write, map: false }) : { mfn: Number(u.gmfn) };
+    const pin = write ? GNTPIN_hstw_inc : GNTPIN_hstr_inc;
+    const grant = isRef ? this.#active.acquire(u.ref, pin, { write, map: false }) : { mfn: Number(u.gmfn) };
     if (typeof grant === 'number') return grant;
     const release = () => {
       if (isRef) this.#active.release(u.ref, pin);
@@ -308,10 +319,10 @@ export class GrantTable {
   }
 }
 
-function pinsOf(flags: number): Pin[] {
+/** Of a mapping of both kinds, both. */
+function pinsOf(flags: number): number {
   const readonly = (flags & GNTMAP_readonly) !== 0;
-  const pins: Pin[] = [];
-  if ((flags & GNTMAP_device_map) !== 0) pins.push(readonly ? 'deviceRead' : 'deviceWrite');
-  if ((flags & GNTMAP_host_map) !== 0) pins.push(readonly ? 'hostRead' : 'hostWrite');
-  return pins;
+  const device = readonly ? GNTPIN_devr_inc : GNTPIN_devw_inc;
+  const host = readonly ? GNTPIN_hstr_inc : GNTPIN_hstw_inc;
+  return ((flags & GNTMAP_device_map) !== 0 ? device : 0) | ((flags & GNTMAP_host_map) !== 0 ? host : 0);
 }

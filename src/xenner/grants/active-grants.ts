@@ -5,30 +5,29 @@
 import { GNTST_bad_gntref, GNTST_general_error, GTF_reading, GTF_writing } from '../abi/grant-table.js';
 import { ENTRIES_PER_FRAME, type GrantEntries, type GrantUse } from './grant-entries.js';
 
-/** Each count has 8 bits in Xen, and no more than half of that is used (GNTPIN_incr2oflow_mask). */
-const MAX_PINS = 128;
-
-/** A kind of use: a mapping into page tables or for a device, or a copy, which counts as a host mapping. */
-export type Pin = 'hostWrite' | 'hostRead' | 'deviceWrite' | 'deviceRead';
+/**
+ * Kinds of use, each as one more in the counts of an entry: a mapping into page tables or for a device, or a copy, which counts as a
+ * host mapping.
+ */
+export const GNTPIN_hstw_inc = 1 << 0;
+export const GNTPIN_hstr_inc = 1 << 8;
+export const GNTPIN_devw_inc = 1 << 16;
+export const GNTPIN_devr_inc = 1 << 24;
+const WRITERS = (GNTPIN_hstw_inc * 0xff) | (GNTPIN_devw_inc * 0xff);
+/** GNTPIN_incr2oflow_mask: no more than half of a count's 8 bits is used. */
+const OVERFLOW_SHIFT = 7;
 
 export interface ActiveGrant {
   readonly mfn: number;
 }
 
-class Counts implements ActiveGrant, Record<Pin, number> {
-  hostWrite = 0;
-  hostRead = 0;
-  deviceWrite = 0;
-  deviceRead = 0;
-
-  constructor(public mfn: number) {}
+class Active implements ActiveGrant {
+  /** Four counts; 0: not in use. */
+  pins = 0;
+  mfn = 0;
 
   get written(): boolean {
-    return this.hostWrite + this.deviceWrite !== 0;
-  }
-
-  get used(): boolean {
-    return this.written || this.hostRead + this.deviceRead !== 0;
+    return (this.pins & WRITERS) !== 0;
   }
 }
 
@@ -44,85 +43,83 @@ export interface ActiveGrantsOptions {
 
 export class ActiveGrants {
   readonly #options: ActiveGrantsOptions;
-  /** Also those that were used, which most likely will be again: at most one for each entry that there is. */
-  readonly #counts = new Map<number, Counts>();
+  /** Without gaps, which would make it a slow array: at most one for each entry that there is. */
+  readonly #active: Active[] = [];
 
   constructor(options: ActiveGrantsOptions) {
     this.#options = options;
   }
 
   isActive(ref: number): boolean {
-    return this.#activeAt(ref) !== undefined;
+    return (this.#active[ref]?.pins ?? 0) !== 0;
   }
 
   /** References in use, each with its frame. */
   get frames(): Array<[ref: number, mfn: number]> {
-    return [...this.#counts].filter(([, { used }]) => used).map(([ref, { mfn }]) => [ref, mfn]);
+    const frames: Array<[number, number]> = [];
+    this.#active.forEach(({ pins, mfn }, ref) => {
+      if (pins !== 0) frames.push([ref, mfn]);
+    });
+    return frames;
   }
 
-  /** One more pin of a use that began before the domain was saved; its entry says so already. */
-  restore(ref: number, mfn: number, pin: Pin): void {
-    this.#begin(ref, mfn)[pin]++;
+  /** One more use that began before the domain was saved; its entry says so already. False: there cannot be so many. */
+  restore(ref: number, mfn: number, pins: number): boolean {
+    const active = this.#at(ref);
+    if ((active.pins & (pins << OVERFLOW_SHIFT)) !== 0) return false;
+    active.mfn = mfn;
+    active.pins = (active.pins + pins) | 0;
+    return true;
   }
 
   /** The frame of a reference in use. */
   mfnOf(ref: number): number {
-    return this.#counts.get(ref)!.mfn;
+    return this.#active[ref]!.mfn;
   }
 
   /**
-   * What map_grant_ref and acquire_grant_for_copy share: takes the entry into use, or into use to write, once for each
-   * of `pins`, which all read or all write.
+   * What map_grant_ref and acquire_grant_for_copy share: takes the entry into use, or into use to write.
+   * @param pins GNTPIN_*_inc, of those that write or of those that read
    * @returns the grant, or GNTST_*
    */
-  acquire(ref: number, pins: readonly Pin[], use: GrantUse): ActiveGrant | number {
+  acquire(ref: number, pins: number, use: GrantUse): ActiveGrant | number {
     const { entries, domid, nrFrames } = this.#options;
     if (ref >= nrFrames() * ENTRIES_PER_FRAME) return GNTST_bad_gntref;
-    const active = this.#activeAt(ref);
-    if (active !== undefined && pins.some((pin) => active[pin] >= MAX_PINS)) return GNTST_general_error;
-    if (active === undefined || (use.write && !active.written)) {
-      const status = entries.acquire(ref, domid, use, active !== undefined);
+    const active = this.#at(ref);
+    const inUse = active.pins !== 0;
+    if ((active.pins & (pins << OVERFLOW_SHIFT)) !== 0) return GNTST_general_error;
+    if (!inUse || (use.write && !active.written)) {
+      const status = entries.acquire(ref, domid, use, inUse);
       if (status !== 0) return status;
     }
-    const mfn = active?.mfn ?? entries.frame(ref);
-    const status = this.#options.checkFrame(mfn, use.write);
+    if (!inUse) active.mfn = entries.frame(ref);
+    const status = this.#options.checkFrame(active.mfn, use.write);
     if (status !== 0) {
       this.#reduceStatus(ref, active, use.write);
       return status;
     }
-    const counts = active ?? this.#begin(ref, mfn);
-    for (const pin of pins) counts[pin]++;
-    return counts;
+    active.pins = (active.pins + pins) | 0;
+    return active;
   }
 
   /** Undoes one pin of an acquire(). */
-  release(ref: number, pin: Pin): void {
-    const active = this.#activeAt(ref);
-    if (active === undefined || active[pin] === 0)
+  release(ref: number, pin: number): void {
+    const active = this.#active[ref];
+    if (active === undefined || (active.pins & (pin * 0xff)) === 0)
       throw new RangeError(`grant ${ref} has no ${pin} to release`);
-    active[pin]--;
-    this.#reduceStatus(ref, active, pin === 'hostWrite' || pin === 'deviceWrite');
+    active.pins = (active.pins - pin) | 0;
+    this.#reduceStatus(ref, active, (pin & WRITERS) !== 0);
   }
 
-  #activeAt(ref: number): Counts | undefined {
-    const counts = this.#counts.get(ref);
-    return counts?.used ? counts : undefined;
-  }
-
-  #begin(ref: number, mfn: number): Counts {
-    let counts = this.#counts.get(ref);
-    if (counts === undefined) {
-      counts = new Counts(mfn);
-      this.#counts.set(ref, counts);
-    }
-    counts.mfn = mfn;
-    return counts;
+  #at(ref: number): Active {
+    for (let next = this.#active.length; next <= ref; next++) this.#active.push(new Active());
+    return this.#active[ref]!;
   }
 
   /** reduce_status_for_pin: the entry's flags say no more than the counts. */
-  #reduceStatus(ref: number, active: Counts | undefined, write: boolean): void {
-    const reading = active?.used ? 0 : GTF_reading;
-    const writing = write && !active?.written ? GTF_writing : 0;
+  #reduceStatus(ref: number, active: Active, write: boolean): void {
+    const reading = active.pins === 0 ? GTF_reading : 0;
+    const writing = write && !active.written ? GTF_writing : 0;
     if ((reading | writing) !== 0) this.#options.entries.release(ref, reading | writing);
   }
 }

@@ -16,7 +16,7 @@ import {
   PGT_type_mask,
   PGT_writable_page,
 } from '../monitor/vcpu-area.js';
-import { ActiveGrants, type Pin } from './active-grants.js';
+import { ActiveGrants, GNTPIN_hstr_inc, GNTPIN_hstw_inc } from './active-grants.js';
 import { GrantEntries, type GrantFrames } from './grant-entries.js';
 
 export interface HostGrantsOptions {
@@ -34,8 +34,8 @@ export interface HostGrant {
   release(): void;
 }
 
-const TO_READ = { pins: ['hostRead'], use: { write: false, map: true } } as const;
-const TO_WRITE = { pins: ['hostWrite'], use: { write: true, map: true } } as const;
+const TO_READ = { pin: GNTPIN_hstr_inc, use: { write: false, map: true } } as const;
+const TO_WRITE = { pin: GNTPIN_hstw_inc, use: { write: true, map: true } } as const;
 
 class Held implements HostGrant {
   #held = true;
@@ -43,7 +43,7 @@ class Held implements HostGrant {
   constructor(
     private readonly active: ActiveGrants,
     private readonly gref: number,
-    private readonly pin: Pin,
+    private readonly pin: number,
     readonly mfn: number,
   ) {}
 
@@ -73,9 +73,9 @@ export class HostGrants {
    * @returns the frame until release(), or GNTST_*
    */
   access(gref: number, { write }: { readonly write: boolean }): HostGrant | number {
-    const { pins, use } = write ? TO_WRITE : TO_READ;
-    const grant = this.#active.acquire(gref, pins, use);
-    return typeof grant === 'number' ? grant : new Held(this.#active, gref, pins[0], grant.mfn);
+    const { pin, use } = write ? TO_WRITE : TO_READ;
+    const grant = this.#active.acquire(gref, pin, use);
+    return typeof grant === 'number' ? grant : new Held(this.#active, gref, pin, grant.mfn);
   }
 
   #checkFrame(mfn: number, write: boolean): number {

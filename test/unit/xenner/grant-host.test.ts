@@ -2,7 +2,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type GuestMemory, gpa } from '../../../src/kvm/guest-memory.js';
 import * as abi from '../../../src/xenner/abi/grant-table.js';
-import { type ActiveGrant, ActiveGrants } from '../../../src/xenner/grants/active-grants.js';
+import {
+  type ActiveGrant,
+  ActiveGrants,
+  GNTPIN_hstr_inc,
+  GNTPIN_hstw_inc,
+} from '../../../src/xenner/grants/active-grants.js';
 import { GrantEntries } from '../../../src/xenner/grants/grant-entries.js';
 import { HostGrants } from '../../../src/xenner/grants/host-grants.js';
 import { PGC_xen } from '../../../src/xenner/monitor/vcpu-area.js';
@@ -145,13 +150,13 @@ describe('entries that the guest changes meanwhile', () => {
     const { entries, word } = racing([]);
     const active = new ActiveGrants({ entries, domid: 0, nrFrames: () => 1, checkFrame: () => 0 });
     const use = { write: false, map: true };
-    expect(active.acquire(3, ['hostRead'], use)).toMatchObject<ActiveGrant>({ mfn: 300 });
-    expect(active.acquire(3, ['hostWrite'], { write: true, map: true })).toMatchObject({ mfn: 300 });
-    active.release(3, 'hostRead');
+    expect(active.acquire(3, GNTPIN_hstr_inc, use)).toMatchObject<ActiveGrant>({ mfn: 300 });
+    expect(active.acquire(3, GNTPIN_hstw_inc, { write: true, map: true })).toMatchObject({ mfn: 300 });
+    active.release(3, GNTPIN_hstr_inc);
     expect(word()).toBe(WRITTEN);
-    active.release(3, 'hostWrite');
+    active.release(3, GNTPIN_hstw_inc);
     expect(word()).toBe(abi.GTF_permit_access);
-    expect(() => active.release(3, 'hostWrite')).toThrow(RangeError);
+    expect(() => active.release(3, GNTPIN_hstw_inc)).toThrow(RangeError);
   });
 });
 
