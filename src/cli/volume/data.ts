@@ -1,9 +1,9 @@
 /** `xenner vol-upload`, `vol-download`: a volume's bytes from and to files of the host. */
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { readPieces, writePieces } from '../../mgmt/storage/pool/volume-stream.js';
-import { StorageFile } from '../../mgmt/storage/storage-file.js';
+import { identityOf, StorageFile } from '../../mgmt/storage/storage-file.js';
 import { addPoolChoice, findVolume, type PoolChoice, scaledBytes } from './volumes.js';
 
 interface DataChoice extends PoolChoice {
@@ -44,12 +44,16 @@ export function volDownloadCommand(): Command {
     async (vol: string, path: string, pool: string | undefined, choice: DataChoice) => {
       const { offset, length, sparse } = choice;
       const volume = await findVolume(vol, pool ?? choice.pool);
-      await (await open(path, 'w', 0o666)).close();
+      const isNew = !existsSync(path);
+      await (await open(path, 'a', 0o666)).close();
+      if ((await identityOf(path)) === (await identityOf(volume.path)))
+        throw new InvalidArgumentError(`${path} is the volume itself.`);
       const file = await StorageFile.open(path);
       try {
+        if (!file.isDevice) await file.truncate(0);
         await writePieces(file, volume.download({ offset, length, sparse }), {});
       } catch (error) {
-        rmSync(path, { force: true });
+        if (isNew) rmSync(path, { force: true });
         throw error;
       } finally {
         await file.close();

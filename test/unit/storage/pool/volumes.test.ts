@@ -192,10 +192,15 @@ describe.skipIf(missing !== undefined)(
 
     it('are written, read and wiped', async () => {
       const bytes = randomBytes(3 * MIB);
-      for (const mine of ['ours', 'them']) writeFileSync(at(`${mine}/up`), bytes);
+      for (const mine of ['ours', 'them']) writeFileSync(at(`${mine}/up`), bytes.subarray(0, 5000));
       await same('vol-upload', 'full', '/pools/up', 'p', '--offset', '1000');
       await same('vol-download', 'full', '/pools/down', 'p', '--offset', '500', '--length', '9000');
       expect(readFileSync(at('ours/down')).equals(readFileSync(at('them/down')))).toBe(true);
+      const part = ['--offset', '9000', '--length', '100'];
+      const said = await xenner('vol-upload', 'full', at('ours/up'), 'p', ...part);
+      expect(said).toEqual({ status: 0, stdout: '\n', stderr: '' });
+      const written = Buffer.concat([bytes.subarray(0, 100), Buffer.alloc(100)]);
+      expect(readFileSync(own('full')).subarray(9000, 9200).equals(written)).toBe(true);
       writeFileSync(at('ours/up'), bytes);
       truncateSync(at('ours/up'), 64 * MIB);
       await xenner('vol-upload', 'thin', at('ours/up'), 'p', '--sparse');
@@ -207,6 +212,9 @@ describe.skipIf(missing !== undefined)(
           .equals(bytes),
       ).toBe(true);
       expect(statSync(at('ours/down')).blocks * 512).toBeLessThan(8 * MIB);
+      const { stderr } = await xenner('vol-download', 'full', own('full'), 'p');
+      expect(stderr).toContain('is the volume itself');
+      expect(statSync(own('full')).size).toBe(2 * MIB);
       await same('vol-wipe', 'full', 'p');
       expect(readFileSync(own('full')).every((byte) => byte === 0)).toBe(true);
       expect((await xenner('vol-wipe', 'full', 'p', '--algorithm', 'random')).stderr).toBe('');
