@@ -175,6 +175,8 @@ export interface Addon extends KvmAddon {
    * above 128 MiB or so).
    */
   decompress(format: DecompressFormat, data: Uint8Array, maxBytes: number): Buffer;
+  /** The same on another thread; `data` must stay as it is meanwhile. */
+  decompressElsewhere(format: DecompressFormat, data: Uint8Array, maxBytes: number): Promise<Buffer>;
   /** Takes a shared lock of the open file description at once. False: somebody has an exclusive one. */
   shareRange(fd: number, offset: number, length: number): boolean;
   /** Somebody else's description has a lock of any kind there. */

@@ -1,4 +1,4 @@
-/** Compressed kernels and initial RAM disks, by Debian's libraries in the addon. */
+/** Compressed kernels, initial RAM disks and clusters of disks, by Debian's libraries in the addon. */
 import { type DecompressFormat, loadAddon } from './addon.js';
 
 export type { DecompressFormat } from './addon.js';
@@ -10,4 +10,13 @@ export type { DecompressFormat } from './addon.js';
  */
 export function decompress(format: DecompressFormat, data: Uint8Array, maxBytes: number): Buffer {
   return loadAddon().decompress(format, data, maxBytes);
+}
+
+/** The same on another thread, so that several are unpacked at once; `data` must stay as it is meanwhile. */
+export function decompressElsewhere(
+  format: DecompressFormat,
+  data: Uint8Array,
+  maxBytes: number,
+): Promise<Buffer> {
+  return loadAddon().decompressElsewhere(format, data, maxBytes);
 }

@@ -10,7 +10,7 @@ export {
   type Segment,
   type TableRegister,
 } from './cpu-state.js';
-export { type DecompressFormat, decompress } from './decompress.js';
+export { type DecompressFormat, decompress, decompressElsewhere } from './decompress.js';
 export {
   type CpuidEntry,
   DR6_BREAKPOINT,

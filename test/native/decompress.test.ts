@@ -1,7 +1,7 @@
 /** Decompressors: what Debian's own tools compress, and everything hostile that can be made of it. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { beforeEach, describe, expect, it, type TestContext } from 'vitest';
-import { type DecompressFormat, decompress } from '../../src/kvm/index.js';
+import { type DecompressFormat, decompress, decompressElsewhere } from '../../src/kvm/index.js';
 
 const MIB = 2 ** 20;
 const refused = (code: 'EBADMSG' | 'E2BIG') => expect.objectContaining({ code });
@@ -116,6 +116,14 @@ describe.each(cases)('$format', ({ format, tool, args, bytes, unwrap, checksum }
       if (output && !checksum) expect(output.length).toBeLessThanOrEqual(bytes);
       else if (output) expect(output.equals(data), `flip at ${at}`).toBe(true);
     }
+  });
+
+  it('elsewhere, several at once, as here', async () => {
+    const run = (input: Buffer, most: number) => decompressElsewhere(format, input, most);
+    const both = await Promise.all([run(packed, bytes), run(packed, 64 * MIB)]);
+    for (const output of both) expect(output.equals(data)).toBe(true);
+    await expect(run(packed, bytes - 1)).rejects.toEqual(refused('E2BIG'));
+    await expect(run(packed.subarray(0, packed.length >> 1), bytes)).rejects.toEqual(refused('EBADMSG'));
   });
 
   it('noise and nothing are EBADMSG', () => {

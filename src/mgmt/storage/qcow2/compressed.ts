@@ -1,6 +1,6 @@
 /** Compressed clusters: read, unpacked, and a few of them kept, since a guest reads a cluster in several pieces. */
 import { inflateRaw } from 'node:zlib';
-import { decompress } from '../../../kvm/index.js';
+import { decompressElsewhere } from '../../../kvm/index.js';
 import { damaged } from '../image-errors.js';
 import type { ByteStore } from '../storage-file.js';
 
@@ -46,7 +46,7 @@ export class CompressedClusters {
 
   async #inflate(packed: Uint8Array, host: number): Promise<Uint8Array> {
     try {
-      if (this.compression === 'zstd') return decompress('zstd', packed, this.clusterBytes);
+      if (this.compression === 'zstd') return await decompressElsewhere('zstd', packed, this.clusterBytes);
       return await new Promise((resolve, reject) => {
         const options = { maxOutputLength: this.clusterBytes };
         inflateRaw(packed, options, (error, cluster) => (error ? reject(error) : resolve(cluster)));
