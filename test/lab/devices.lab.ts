@@ -45,6 +45,22 @@ disk = ["${disk.path},raw,xvda,w"]\nvif = ["mac=00:16:3e:00:00:01"]\n`,
   expect(disk.md5Of('/root/data')).toBe(data);
 });
 
+it("memory that a guest gives back is the host's, and comes again", async (context) => {
+  const image = kernel('bookworm');
+  if ('missing' in image) return context.skip(image.missing);
+  const folder = shared(context, 'balloon');
+  const kernelPath = join(folder, 'vmlinuz');
+  copyFileSync(image.path, kernelPath);
+  const program = join(PROGRAMS, 'balloon.mjs');
+  const line = await asUser(context, folder, program, kernelPath, initramfs(join(folder, 'ramdisk')));
+  const seen = JSON.parse(line) as Record<'full' | 'small' | 'used' | 'again', number> & { engine: string };
+  expect(seen.engine).toBe('kvm');
+  expect(seen.full).toBeGreaterThan(190);
+  // What Xen's tables take is small.
+  for (const mib of [seen.small, seen.used]) expect(mib).toBeLessThan(188);
+  expect(seen.again).toBeGreaterThan(190);
+});
+
 interface Leg {
   readonly engine: string;
   readonly sums: readonly string[];
