@@ -1,13 +1,19 @@
 /* Input and output of a guest, timed by the guest's own clock: prints "BYTES NANOSECONDS".
- *   io-work disk DEVICE read|write random|sequential BLOCK_BYTES DEPTH MS   past the page cache, DEPTH
- * requests under way io-work net ADDRESS PORT send|receive MS                                one TCP
- * connection One static program for every guest. */
+ *   io-work disk DEVICE read|write random|sequential BLOCK_BYTES DEPTH MS
+ *     past the page cache, DEPTH requests under way
+ *   io-work net ADDRESS PORT send|receive MS
+ *     one TCP connection to what the host runs:
+ *   io-work net-server
+ *     prints its port, and serves one connection after the other for ever
+ * One static program for every guest. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
 #include <linux/fs.h>
+#include <linux/sockios.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,15 +103,44 @@ static void work_net(char **args) {
       connect(connection, (struct sockaddr *)&peer, sizeof peer) < 0)
     fail("connect");
   int sends = !strcmp(args[2], "send");
+  if (write(connection, args[2], 1) != 1) fail("the connection");
   uint64_t start = now(), end = start + strtoull(args[3], NULL, 10) * 1000000;
   while (now() < end) {
     ssize_t done = sends ? write(connection, buffer, sizeof buffer) : read(connection, buffer, sizeof buffer);
     if (done <= 0) fail("the connection");
     bytes += (uint64_t)done;
   }
-  /* What is on its way arrives: the other end closes when it has everything. */
-  if (sends && (shutdown(connection, SHUT_WR) < 0 || read(connection, buffer, 1) != 0)) fail("shutdown");
-  report(bytes, start);
+  /* What the host has not got yet does not count, and is thrown away. */
+  int left = 0;
+  struct linger none = {.l_onoff = 1};
+  if (sends && ioctl(connection, SIOCOUTQ, &left) < 0) fail("SIOCOUTQ");
+  report(bytes - (uint64_t)left, start);
+  setsockopt(connection, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+}
+
+/* Takes everything from who says 's', and sends to any other for as long as it takes. */
+static void serve_net(void) {
+  struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  socklen_t size = sizeof here;
+  static char buffer[NET_BYTES];
+  int server = socket(AF_INET, SOCK_STREAM, 0);
+  if (bind(server, (struct sockaddr *)&here, size) < 0 || listen(server, 8) < 0 ||
+      getsockname(server, (struct sockaddr *)&here, &size) < 0)
+    fail("a server");
+  printf("%d\n", ntohs(here.sin_port));
+  fflush(stdout);
+  signal(SIGPIPE, SIG_IGN);
+  for (int connection; (connection = accept(server, NULL, NULL)) >= 0; close(connection)) {
+    char direction = 's';
+    if (read(connection, &direction, 1) != 1) continue;
+    if (direction == 's')
+      while (read(connection, buffer, sizeof buffer) > 0)
+        continue;
+    else
+      while (write(connection, buffer, sizeof buffer) > 0)
+        continue;
+  }
+  fail("accept");
 }
 
 int main(int argc, char **argv) {
@@ -113,6 +148,8 @@ int main(int argc, char **argv) {
     work_disk(argv + 2);
   else if (argc == 6 && !strcmp(argv[1], "net"))
     work_net(argv + 2);
+  else if (argc == 2 && !strcmp(argv[1], "net-server"))
+    serve_net();
   else
     return 2;
   return 0;

@@ -1,12 +1,9 @@
 // net-*: one TCP connection to this host, from our guest by netfront and from QEMU's by virtio-net, each by a passt of its own.
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Guest, XENNER } from './lib/guest.mjs';
+import { Guest, ROOT, XENNER } from './lib/guest.mjs';
 import { alternate, loadDrivers, PEER, runInGuest, runIo } from './lib/io-work.mjs';
 import { printThroughput } from './lib/report.mjs';
 
@@ -19,40 +16,44 @@ echo $router >/tmp/router
 `;
 /** passt's own, of which a guest without DHCP options knows nothing, and Ethernet's. */
 const MTUS = [1500, 65_520];
+/** As the bench's scripts build it. */
+const IO_WORK = `${ROOT}build/bench/io-work`;
 const DIRECTIONS = ['send', 'receive'];
-const CHUNK = Buffer.alloc(256 * 1024);
 
-/** Sends for ever, or takes everything; either ends with the guest's side. @param {boolean} sends */
-async function serve(sends) {
-  const server = createServer((socket) => {
-    socket.on('error', () => {});
-    if (!sends) {
-      socket.on('data', () => {});
-      return;
-    }
-    const fill = () => {
-      while (socket.writable && socket.write(CHUNK));
-    };
-    socket.on('drain', fill);
-    fill();
+/**
+ * @typedef {{ name: string, start: (passt: string) => Guest }} NetUser `passt`: the socket of QEMU's
+ * @typedef {(argv: string[]) => string[]} Place what runs a command where the guests run
+ * @typedef {{ prefix: string, pairs: number, workMs?: number, prepare?: () => void }} How `prefix`: of the figures' names
+ */
+
+/**
+ * A program that runs until it is killed.
+ * @param {string[]} argv
+ * @param {'stdout' | 'stderr'} stream on which it says what it is waited for
+ * @param {RegExp} ready
+ * @returns {Promise<{ said: string, stop: () => void }>}
+ */
+async function startServer([program = '', ...args], stream, ready) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  for (const each of [child.stdout, child.stderr]) each.setEncoding('utf8').resume();
+  const said = new Promise((resolve, reject) => {
+    let text = '';
+    child.once('error', reject);
+    child.once('exit', () => reject(new Error(`${program} ${args.join(' ')} has ended: ${text}`)));
+    child[stream].on('data', (more) => {
+      text += more;
+      if (ready.test(text)) resolve(text);
+    });
   });
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  return server;
+  return { said: await said, stop: () => child.kill() };
 }
 
-/** @param {string} socket */
-async function startPasst(socket) {
+/** @param {Place} place @param {string} socket */
+function startPasst(place, socket) {
   // As nobody, which root's becomes otherwise, it could not make its socket here.
   const runAs = process.getuid?.() === 0 ? ['--runas', '0'] : [];
-  const child = spawn('passt', ['--foreground', '--stderr', ...runAs, '--socket', socket], {
-    stdio: 'ignore',
-  });
-  const failed = once(child, 'exit').then(() => {
-    throw new Error('passt has ended');
-  });
-  failed.catch(() => {});
-  while (!existsSync(socket)) await Promise.race([sleep(10), failed]);
-  return child;
+  const argv = ['passt', '--foreground', '--stderr', ...runAs, '--socket', socket];
+  return startServer(place(argv), 'stderr', /You can now start qemu/);
 }
 
 /** @param {Guest} guest @returns {Promise<string>} the router's address, which passt makes this host's loopback */
@@ -65,39 +66,53 @@ async function configure(guest) {
 }
 
 /**
+ * @param {[NetUser, NetUser]} users ours and the peer, each with io-work and drivers in its ramdisk
+ * @param {Place} place
+ * @param {How} how
+ * @param {(name: string) => boolean} wanted
+ */
+export async function compareNetworks(users, place, { prefix, pairs, workMs, prepare }, wanted) {
+  const works = MTUS.flatMap((mtu) =>
+    DIRECTIONS.map((direction) => ({ name: `${prefix}-${direction}-${mtu}`, mtu, direction })),
+  ).filter(({ name }) => wanted(name));
+  if (works.length === 0) return;
+  prepare?.();
+  const directory = mkdtempSync(join(tmpdir(), 'xenner-bench-'));
+  const socket = join(directory, 'passt');
+  /** @type {Array<() => unknown>} */
+  const undo = [() => rmSync(directory, { recursive: true })];
+  try {
+    const passt = await startPasst(place, socket);
+    undo.push(passt.stop);
+    const server = await startServer(place([IO_WORK, 'net-server']), 'stdout', /^\d+\n/);
+    undo.push(server.stop);
+    const guests = users.map(({ start }) => start(socket));
+    for (const guest of guests) undo.push(() => guest.kill());
+    /** @type {string[]} */
+    const routers = [];
+    for (const guest of guests) routers.push(await configure(guest));
+    for (const { name, mtu, direction } of works) {
+      for (const guest of guests) await runInGuest(guest, `ip link set eth0 mtu ${mtu}`);
+      const [ours, theirs] = await alternate(guests, pairs, (guest, index) =>
+        runIo(guest, `net ${routers[index]} ${server.said.trim()} ${direction}`, workMs),
+      );
+      printThroughput(name, ours, { name: users[1].name, values: theirs }, '1.0');
+    }
+  } finally {
+    for (const step of undo.reverse()) await step();
+  }
+}
+
+/**
  * @param {import('./lib/guest.mjs').Image} image with io-work and drivers in it
  * @param {number} pairs
  * @param {(name: string) => boolean} wanted
  */
 export async function benchNet(image, pairs, wanted) {
-  const works = MTUS.flatMap((mtu) =>
-    DIRECTIONS.map((direction) => ({ name: `net-${direction}-${mtu}`, mtu, direction })),
-  ).filter(({ name }) => wanted(name));
-  if (works.length === 0) return;
-  const directory = mkdtempSync(join(tmpdir(), 'xenner-bench-'));
-  const passt = join(directory, 'passt');
-  const child = await startPasst(passt);
-  const guests = [XENNER, PEER].map(
-    (machine) => new Guest(machine.command({ ...image, network: true, passt })),
-  );
-  const servers = { send: await serve(false), receive: await serve(true) };
-  try {
-    /** @type {string[]} */
-    const routers = [];
-    for (const guest of guests) routers.push(await configure(guest));
-    for (const { name, mtu, direction } of works) {
-      const server = direction === 'send' ? servers.send : servers.receive;
-      const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
-      for (const guest of guests) await runInGuest(guest, `ip link set eth0 mtu ${mtu}`);
-      const [ours, theirs] = await alternate(guests, pairs, (guest, index) =>
-        runIo(guest, `net ${routers[index]} ${port} ${direction}`),
-      );
-      printThroughput(name, ours, { name: PEER.name, values: theirs }, '1.0');
-    }
-  } finally {
-    for (const server of Object.values(servers)) server.close();
-    for (const guest of guests) await guest.kill();
-    child.kill();
-    rmSync(directory, { recursive: true });
-  }
+  /** @param {import('./lib/guest.mjs').Machine} machine @returns {NetUser} */
+  const user = ({ name, command }) => ({
+    name,
+    start: (passt) => new Guest(command({ ...image, passt })),
+  });
+  await compareNetworks([user(XENNER), user(PEER)], (argv) => argv, { prefix: 'net', pairs }, wanted);
 }

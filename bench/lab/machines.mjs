@@ -3,25 +3,26 @@ import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Guest, ourDisk, ROOT, virtioDisk } from '../lib/guest.mjs';
+import { Guest, OUR_NIC, ourDisk, ROOT, virtioDisk, virtioNic } from '../lib/guest.mjs';
 
 /** All of them boot with `quiet`: a serial port costs QEMU an exit a character, and that is not what is compared. */
 const CMDLINE = 'quiet';
 const LAB_SCRIPT = `${ROOT}scripts/lab.sh`;
 
 /**
- * @typedef {{ kernel: string, ramdisk: string, memoryMiB: number, disk?: import('../lib/guest.mjs').Disk }} LabImage
- *   `disk`: for xenner and microvm
+ * @typedef {{ kernel: string, ramdisk: string, memoryMiB: number, disk?: import('../lib/guest.mjs').Disk, passt?: string }} LabImage
+ *   `disk`, and `passt` as in Image: for xenner and microvm
  * @typedef {{ name: string, command: (image: LabImage) => string[] }} LabMachine
  */
 
 /** @type {LabMachine} */
 export const XENNER = {
   name: 'xenner',
-  command: ({ kernel, ramdisk, memoryMiB, disk }) => [
+  command: ({ kernel, ramdisk, memoryMiB, disk, passt }) => [
     ...[process.execPath, `${ROOT}dist/cli/main.js`, 'run', '--engine', 'kvm', '--kernel', kernel],
     ...['--ramdisk', ramdisk, '--memory', String(memoryMiB), '--cmdline', `console=hvc0 ${CMDLINE}`],
     ...(disk === undefined ? [] : ourDisk(disk)),
+    ...(passt === undefined ? [] : OUR_NIC),
   ],
 };
 
@@ -34,12 +35,15 @@ export const XENNER = {
 function peer(name, ownMiB) {
   return {
     name,
-    command: ({ kernel, ramdisk, memoryMiB, disk }) => {
+    command: ({ kernel, ramdisk, memoryMiB, disk, passt }) => {
       const script = `${ROOT}test/lab/peers/${name}.sh`;
       const options = ['--print', '--memory', String(memoryMiB + ownMiB)];
       const argv = [script, ...options, kernel, ramdisk, CMDLINE];
-      const command = execFileSync('bash', argv, { encoding: 'utf8' }).trimEnd().split('\n');
-      return disk === undefined ? command : [...command, ...virtioDisk(disk, 'virtio-blk-device')];
+      return [
+        ...execFileSync('bash', argv, { encoding: 'utf8' }).trimEnd().split('\n'),
+        ...(disk === undefined ? [] : virtioDisk(disk, 'virtio-blk-device')),
+        ...(passt === undefined ? [] : virtioNic(passt, 'virtio-net-device')),
+      ];
     },
   };
 }

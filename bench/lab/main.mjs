@@ -1,13 +1,14 @@
 // Compares xenner on KVM with QEMU's microvm, and with Xen's shim in QEMU, in one lab. Started by scripts/bench-lab.sh.
 // usage: main.mjs [--quick] [--pairs N] KERNEL RAMDISK GUEST [NAME...]
 // NAME: kvm-boot-microvm, kvm-boot-shim, kvm-syscall, kvm-fork-exec, kvm-pagefault, kvm-ctxsw, each with -shim too,
-// kvm-exits-boot, kvm-exits-idle, kvm-restore, kvm-blk-*; or the beginning of some
+// kvm-exits-boot, kvm-exits-idle, kvm-restore, kvm-blk-*, kvm-net-*; or the beginning of some
 import { loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import { benchBlockInLab } from './block.mjs';
 import { benchBoot } from './boot.mjs';
 import { benchExits } from './exits.mjs';
 import { Lab } from './machines.mjs';
+import { benchNetInLab } from './net.mjs';
 import { benchRestoreInLab } from './restore.mjs';
 import { benchWork } from './work.mjs';
 
@@ -34,6 +35,7 @@ try {
   await benchBoot(lab, image, pairs, wanted);
   await benchWork(lab, image, pairs, wanted);
   await benchBlockInLab(lab, image, pairs, wanted);
+  await benchNetInLab(lab, image, pairs, wanted);
   benchExits(lab, image, wanted);
   benchRestoreInLab(lab, guest, pairs, wanted);
 } finally {

@@ -7,8 +7,8 @@ export const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
 /**
  * @typedef {{ path: string, format: string }} Disk
- * @typedef {{ kernel: string, ramdisk: string, memoryMiB: number, tscKHz: number, disk?: Disk, network?: boolean, passt?: string }} Image
- *   `network`: by passt, which QEMU finds listening at `passt`
+ * @typedef {{ kernel: string, ramdisk: string, memoryMiB: number, tscKHz: number, disk?: Disk, passt?: string }} Image
+ *   `passt`: there is a network, and this is the socket of QEMU's passt
  * @typedef {{ name: string, command: (image: Image) => string[] }} Machine
  */
 
@@ -20,14 +20,17 @@ export function ourDisk({ path, format }) {
   return ['--disk', `${path},${format},xvda,w`];
 }
 
+/** By a passt of its own. */
+export const OUR_NIC = ['--nic', 'mac=00:16:3e:00:00:01'];
+
 /** @type {Machine} */
 export const XENNER = {
   name: 'xenner',
-  command: ({ kernel, ramdisk, memoryMiB, disk, network }) => [
+  command: ({ kernel, ramdisk, memoryMiB, disk, passt }) => [
     ...[process.execPath, `${ROOT}dist/cli/main.js`, 'run', '--kernel', kernel, '--ramdisk', ramdisk],
     ...['--memory', String(memoryMiB), '--cmdline', `console=hvc0 ${CMDLINE}`],
     ...(disk === undefined ? [] : ourDisk(disk)),
-    ...(network ? ['--nic', 'mac=00:16:3e:00:00:01'] : []),
+    ...(passt === undefined ? [] : OUR_NIC),
   ],
 };
 
@@ -37,10 +40,10 @@ export function virtioDisk({ path, format }, device) {
   return ['-drive', node, '-device', `${device},drive=disk`];
 }
 
-/** @param {string} socket */
-function virtioNic(socket) {
+/** @param {string} socket @param {string} device */
+export function virtioNic(socket, device) {
   const stream = `stream,id=net,server=off,addr.type=unix,addr.path=${socket}`;
-  return ['-netdev', stream, '-device', 'virtio-net-pci,netdev=net,mac=00:16:3e:00:00:01'];
+  return ['-netdev', stream, '-device', `${device},netdev=net,mac=00:16:3e:00:00:01`];
 }
 
 /**
@@ -57,7 +60,7 @@ function qemu(name, machine) {
       ...['qemu-system-x86_64', '-accel', 'tcg', '-M', machine, '-m', String(memoryMiB)],
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio', '-no-reboot'],
       ...(disk === undefined ? [] : virtioDisk(disk, 'virtio-blk-pci')),
-      ...(passt === undefined ? [] : virtioNic(passt)),
+      ...(passt === undefined ? [] : virtioNic(passt, 'virtio-net-pci')),
       ...['-kernel', kernel, '-initrd', ramdisk, '-append'],
       `console=ttyS0 tsc_early_khz=${tscKHz} tsc=reliable no_timer_check ${CMDLINE}`,
     ],

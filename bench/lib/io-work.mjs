@@ -9,7 +9,8 @@ export const PEER = /** @type {import('./guest.mjs').Machine} */ (
   PEERS.find(({ name }) => name === 'qemu-pc')
 );
 const PROMPT = /xenner:\S+# /;
-const BOOT_TIMEOUT_MS = 60_000;
+/** For the lab. */
+const BOOT_TIMEOUT_MS = 240_000;
 const WORK_MS = 2000;
 const TIMEOUT_MS = 60_000;
 
