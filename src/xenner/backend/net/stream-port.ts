@@ -101,24 +101,39 @@ export class StreamPort implements NetPort {
   }
 
   #take(chunk: Buffer): void {
-    const bytes = this.#rest.length > 0 ? Buffer.concat([this.#rest, chunk]) : chunk;
     const packets: Packet[] = [];
+    let at = 0;
+    // The frame that has begun gets what it lacks, its length first. All others are taken where they lie.
+    while (this.#rest.length > 0 && at < chunk.length) {
+      const known = this.#rest.length >= LENGTH_BYTES;
+      const wanted = LENGTH_BYTES + (known ? this.#rest.readUInt32BE() : 0);
+      const more = chunk.subarray(at, at + wanted - this.#rest.length);
+      at += more.length;
+      const bytes = Buffer.concat([this.#rest, more]);
+      this.#rest = bytes.subarray(this.#frames(bytes, packets));
+    }
+    const others = chunk.subarray(at);
+    if (others.length > 0) this.#rest = Buffer.from(others.subarray(this.#frames(others, packets)));
+    if (this.#failure === undefined) this.#deliver(packets);
+  }
+
+  /** The frames at the beginning of `bytes`. @returns where the first one is that is not all there */
+  #frames(bytes: Buffer, into: Packet[]): number {
     let at = 0;
     while (bytes.length - at >= LENGTH_BYTES) {
       const length = bytes.readUInt32BE(at);
       if (length > MAX_FRAME_BYTES) {
         this.fail(new XennerError('ESTREAM', `a frame of ${length} bytes: this is no network`));
-        return;
+        return bytes.length;
       }
       const end = at + LENGTH_BYTES + length;
       if (end > bytes.length) break;
       const frame = bytes.subarray(at + LENGTH_BYTES, end);
       if (length >= ETH_HLEN)
-        packets.push({ pieces: [frame], length, unfinished: undefined, isValidated: this.isLocal });
+        into.push({ pieces: [frame], length, unfinished: undefined, isValidated: this.isLocal });
       at = end;
     }
-    this.#rest = Buffer.from(bytes.subarray(at));
-    this.#deliver(packets);
+    return at;
   }
 
   #deliver(packets: readonly Packet[]): void {
