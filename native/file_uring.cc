@@ -186,13 +186,12 @@ private:
 
   bool is_uncollected() const { return load(sq_flags_) & IORING_SQ_TASKRUN; }
 
-  // What ends after this makes the descriptor readable again. To collect makes it so, too; hence the order.
+  // What ends after this makes the descriptor readable again, as what is collected does, for nothing. Once:
+  // the kernel may leave the flag when there is nothing to collect, until there is.
   void collect() {
     eventfd_t events;
-    do {
-      if (is_uncollected()) enter(fd_, 0, 0);
-      eventfd_read(event_, &events);
-    } while (is_uncollected());
+    eventfd_read(event_, &events);
+    if (is_uncollected()) enter(fd_, 0, 0);
   }
 
   void take(std::vector<std::unique_ptr<FileRequest>> &ended) {
