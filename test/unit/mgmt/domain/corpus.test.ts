@@ -35,28 +35,36 @@ describe.each(files)('%s', (name) => {
   });
 });
 
-describe.each(files)('%s as a configuration of xl', (name) => {
+function readFromArchive(name: string) {
   const options = { folder: '/srv/xen', overrides: overrides[name] ?? [], archive: '/srv/wiki.xva' };
-  const { definition } = readConfig(readFileSync(CORPUS + name), options);
-  // What is in an archive, and a network without a bridge, have no words there.
-  const plain = {
-    ...definition,
-    disks: definition.disks.map((disk) =>
-      disk.format === 'xva'
-        ? { ...disk, format: 'raw' as const, member: undefined, sizeBytes: undefined }
-        : disk,
-    ),
-    nics: definition.nics.map((nic) => ({ ...nic, network: undefined })),
-  };
+  return readConfig(readFileSync(CORPUS + name), options).definition;
+}
 
-  it.skipIf(!bootable(definition))('says the same', () => {
-    const again = readConfig(Buffer.from(toXl(plain)), { folder: '/nowhere' }).definition;
-    expect({ ...again, notes: [] }).toEqual({ ...plain, notes: [] });
-    // What is without effect is so there too; there is nothing new to say.
-    const texts = (notes: typeof again.notes) => notes.map(({ text }) => text);
-    expect(texts(definition.notes)).toEqual(expect.arrayContaining(texts(again.notes)));
-  });
-});
+// Of what cannot be booted nobody makes one.
+describe.each(files.filter((name) => bootable(readFromArchive(name))))(
+  '%s as a configuration of xl',
+  (name) => {
+    const definition = readFromArchive(name);
+    // What is in an archive, and a network without a bridge, have no words there.
+    const plain = {
+      ...definition,
+      disks: definition.disks.map((disk) =>
+        disk.format === 'xva'
+          ? { ...disk, format: 'raw' as const, member: undefined, sizeBytes: undefined }
+          : disk,
+      ),
+      nics: definition.nics.map((nic) => ({ ...nic, network: undefined })),
+    };
+
+    it('says the same', () => {
+      const again = readConfig(Buffer.from(toXl(plain)), { folder: '/nowhere' }).definition;
+      expect({ ...again, notes: [] }).toEqual({ ...plain, notes: [] });
+      // What is without effect is so there too; there is nothing new to say.
+      const texts = (notes: typeof again.notes) => notes.map(({ text }) => text);
+      expect(texts(definition.notes)).toEqual(expect.arrayContaining(texts(again.notes)));
+    });
+  },
+);
 
 describe('what a definition holds cannot say more than it is in xl', () => {
   const base = readConfig(Buffer.from('name="a"\nkernel="/k"\nvif=["mac=00:16:3e:00:00:01"]\n')).definition;
