@@ -72,3 +72,17 @@ it('saved while one of them is down, it stays so, and comes up again', async (co
   expect(sums).toEqual(new Array(9).fill(sums[0]));
   expect(answers.slice(5)).toEqual(['', 'poweroff']);
 });
+
+it('taken out of use from outside, and put back', async (context) => {
+  const image = kernel('bookworm');
+  if ('missing' in image) return context.skip(image.missing);
+  const config = { engine: 'kvm', kernel: image.path, ramdisk, vcpus: 4, memoryMiB: 256 };
+  const until = (count: number, meanwhile: string) =>
+    `until [ $(nproc) = ${count} ]; do sleep 0.1; ${meanwhile}; done; nproc`;
+  // What udev does elsewhere: Linux uses none of the new ones by itself.
+  const online = 'for n in 1 2 3; do echo 1 >/sys/devices/system/cpu/cpu$n/online; done 2>/dev/null';
+  const work = `${threads} >/dev/null && echo threads`;
+  const commands = [':vcpus 1', until(1, ':'), work, ':vcpus 3', until(3, online), work];
+  const answers = await shell(context, config, [...commands, `dmesg | grep -E "${COMPLAINTS}" || true`]);
+  expect(answers).toEqual(['1', '1\n', 'threads\n', '3', '3\n', 'threads\n', '', 'poweroff']);
+});

@@ -1,6 +1,6 @@
 // Boots a Debian kernel and runs shell commands in it: node shell.mjs CONFIG COMMAND..., the config as JSON of a DomainConfig.
 // For each command a line of JSON, { output, status }; at last { end } once the guest has powered off. The command `:save` saves
-// the guest and goes on with it restored: { output: the end of the saved one }.
+// the guest and goes on with it restored: { output: the end of the saved one }; `:vcpus N` is `xenner vcpu-set`, { output: N }.
 import { createDomain, restoreDomain } from 'xenner';
 import { ConsoleScript } from '../../../scripts/lib/console-script.mjs';
 
@@ -33,10 +33,18 @@ async function saveAndRestore() {
   return { output: reason };
 }
 
+/** @param {string} command */
+async function carryOut(command) {
+  if (command === ':save') return await saveAndRestore();
+  const count = /^:vcpus (\d+)$/.exec(command)?.[1];
+  if (count === undefined) return await script.run(command, TIMEOUT_MS);
+  domain.control.setVcpus(Number(count));
+  return { output: count };
+}
+
 try {
   await script.expect(PROMPT, TIMEOUT_MS);
-  for (const command of ['dmesg -n 1', ...commands])
-    tell(command === ':save' ? await saveAndRestore() : await script.run(command, TIMEOUT_MS));
+  for (const command of ['dmesg -n 1', ...commands]) tell(await carryOut(command));
   script.send('poweroff\n');
   tell({ end: (await ended).reason });
 } catch (error) {
