@@ -1,5 +1,5 @@
-/** Reading and writing all of something: a system call may do less than it was asked to. */
-import { readSync, writeSync } from 'node:fs';
+/** Reading and writing all of something: a system call may do less than it was asked to. And names that are to last. */
+import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 
 /** Fills `into` from a position of a file. False: the file ends before. */
 export function readFully(fd: number, into: Uint8Array, position: number): boolean {
@@ -16,5 +16,15 @@ export function writeFully(fd: number, bytes: Uint8Array, position?: number): vo
   for (let done = 0; done < bytes.length; ) {
     const at = position === undefined ? null : position + done;
     done += writeSync(fd, bytes, done, bytes.length - done, at);
+  }
+}
+
+/** Which names there are in a directory is on the disk when it returns. @throws system errors */
+export function syncDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { ask } from '../mgmt/domain/client.js';
 import { parseDisk } from '../mgmt/domain/config/xl/disk.js';
-import { findDomain } from '../mgmt/domain/live/runtime-directory.js';
+import { findDomain, findDomains } from '../mgmt/domain/live/runtime-directory.js';
 import { parsed } from './device-options.js';
 import { printableText } from './printable.js';
 
@@ -29,7 +29,7 @@ export function blockListCommand(): Command {
     .argument('<domains...>', 'names or IDs')
     .option('--json', 'print JSON')
     .action(async (which: string[], { json }: { json?: true }) => {
-      const all = await Promise.all(which.map(findDomain));
+      const all = await findDomains(which);
       const disks = await Promise.all(
         all.map(async (domain) => {
           const list = await ask(domain, 'block-list', {});

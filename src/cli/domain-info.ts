@@ -1,7 +1,7 @@
 /** `xenner domid`, `domname`, `dominfo` and `uptime`. */
 import { Command } from 'commander';
 import { ask } from '../mgmt/domain/client.js';
-import { findDomain, liveDomains } from '../mgmt/domain/live/runtime-directory.js';
+import { findDomain, findDomains } from '../mgmt/domain/live/runtime-directory.js';
 import { cpuSeconds, residentMiB } from '../mgmt/domain/live/usage.js';
 
 export function domidCommand(): Command {
@@ -44,7 +44,7 @@ export function uptimeCommand(): Command {
     .option('-s, --short', 'no seconds')
     .option('--json', 'print JSON')
     .action(async (which: string[], { short, json }: { short?: true; json?: true }) => {
-      const domains = which.length === 0 ? await liveDomains() : await Promise.all(which.map(findDomain));
+      const domains = await findDomains(which);
       const ages = domains.map(({ name, domid, startedAt }) => ({
         name,
         domid,

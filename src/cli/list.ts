@@ -1,7 +1,7 @@
 /** `xenner list`: the live domains, in xl's columns. */
 import { Command } from 'commander';
 import { ask, usageOf } from '../mgmt/domain/client.js';
-import { type FoundDomain, findDomain, liveDomains } from '../mgmt/domain/live/runtime-directory.js';
+import { type FoundDomain, findDomains } from '../mgmt/domain/live/runtime-directory.js';
 import { cpuSeconds, isBusy } from '../mgmt/domain/live/usage.js';
 
 interface ListOptions {
@@ -16,7 +16,7 @@ export function listCommand(): Command {
     .option('-l, --long', 'all that is known of them, as JSON')
     .option('--json', 'the columns as JSON')
     .action(async (which: string[], options: ListOptions) => {
-      const domains = which.length === 0 ? await liveDomains() : await Promise.all(which.map(findDomain));
+      const domains = await findDomains(which);
       process.stdout.write(await listing(domains, options));
     });
 }

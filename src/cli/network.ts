@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { ask } from '../mgmt/domain/client.js';
 import { parseVif, withoutEffect } from '../mgmt/domain/config/xl/vif.js';
-import { findDomain } from '../mgmt/domain/live/runtime-directory.js';
+import { findDomain, findDomains } from '../mgmt/domain/live/runtime-directory.js';
 import { withoutBridge } from '../mgmt/domain/nics.js';
 import { parsed } from './device-options.js';
 
@@ -12,7 +12,7 @@ export function networkListCommand(): Command {
     .argument('<domains...>', 'names or IDs')
     .option('--json', 'print JSON')
     .action(async (which: string[], { json }: { json?: true }) => {
-      const all = await Promise.all(which.map(findDomain));
+      const all = await findDomains(which);
       const nics = await Promise.all(
         all.map(async (domain) => {
           const list = await ask(domain, 'network-list', {});

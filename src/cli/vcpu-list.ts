@@ -1,7 +1,7 @@
 /** `xenner vcpu-list`, in xl's columns. */
 import { Command } from 'commander';
 import { ask } from '../mgmt/domain/client.js';
-import { type FoundDomain, findDomain, liveDomains } from '../mgmt/domain/live/runtime-directory.js';
+import { type FoundDomain, findDomains } from '../mgmt/domain/live/runtime-directory.js';
 
 export function vcpuListCommand(): Command {
   return new Command('vcpu-list')
@@ -9,7 +9,7 @@ export function vcpuListCommand(): Command {
     .argument('[domains...]', 'names or IDs; default: all')
     .option('--json', 'print JSON')
     .action(async (which: string[], { json }: { json?: true }) => {
-      const domains = which.length === 0 ? await liveDomains() : await Promise.all(which.map(findDomain));
+      const domains = await findDomains(which);
       const rows = (await Promise.all(domains.map(vcpusOf))).flat();
       process.stdout.write(
         json ? `${JSON.stringify(rows, null, 2)}\n` : [HEADER, ...rows.map(text)].join(''),

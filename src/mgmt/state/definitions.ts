@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { XennerError } from '../../base/errors.js';
-import { writeFully } from '../../base/files.js';
+import { syncDirectory, writeFully } from '../../base/files.js';
 import { MAX_CONFIG_BYTES, MAX_DEFINITION_NAME_BYTES, MAX_DEFINITIONS } from '../../base/limits.js';
 
 export interface Codec<T> {
@@ -48,15 +48,6 @@ function unlessMissing<T>(act: () => T): T | undefined {
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
-  }
-}
-
-function syncFolder(path: string): void {
-  const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
   }
 }
 
@@ -105,7 +96,7 @@ export class Definitions<T extends { readonly name: string }> {
         const path = this.#path(name);
         const aside = `${path}.damaged-${Date.now()}`;
         renameSync(path, aside);
-        syncFolder(this.folder);
+        syncDirectory(this.folder);
         this.report(`${path} is damaged: ${(error as Error).message}; it was set aside as ${aside}`);
       }
       this.#damaged.delete(name);
@@ -132,14 +123,14 @@ export class Definitions<T extends { readonly name: string }> {
       closeSync(fd);
     }
     renameSync(file, this.#path(definition.name));
-    syncFolder(this.folder);
+    syncDirectory(this.folder);
   }
 
   /** And its mark. Nothing happens where there is none. */
   remove(name: string): void {
     this.setAutostart(name, false);
     if (unlessMissing(() => unlinkSync(this.#path(name))) === undefined && !this.#exists(this.folder)) return;
-    syncFolder(this.folder);
+    syncDirectory(this.folder);
   }
 
   isAutostarted(name: string): boolean {
@@ -152,7 +143,7 @@ export class Definitions<T extends { readonly name: string }> {
     mkdirSync(marks, { recursive: true, mode: 0o700 });
     if (on) symlinkSync(this.#path(name), this.#mark(name));
     else unlinkSync(this.#mark(name));
-    syncFolder(marks);
+    syncDirectory(marks);
   }
 
   #exists(path: string): boolean {

@@ -1,7 +1,7 @@
-/** The two folders that everything of this user's is kept in: what lasts, and what a restart of the host ends. */
+/** The folders that everything of this user's is kept in: what lasts, what a restart of the host ends, and cores. */
 import { mkdirSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { XennerError } from '../../base/errors.js';
 
 /** What runs. @throws XennerError ERUNDIR */
@@ -32,4 +32,12 @@ export function configDirectory(): string {
   if (XENNER_CONFIG_DIR) return resolve(XENNER_CONFIG_DIR);
   if (process.getuid!() === 0) return '/etc/xenner';
   return resolve(XDG_CONFIG_HOME || resolve(homedir(), '.config'), 'xenner');
+}
+
+/** Where cores go that on_crash and the like ask for; whoever writes there makes it. */
+export function dumpDirectory(): string {
+  const { XENNER_DUMP_DIR, XDG_STATE_HOME } = process.env;
+  if (XENNER_DUMP_DIR) return resolve(XENNER_DUMP_DIR);
+  if (process.getuid!() === 0) return '/var/lib/xenner/dump';
+  return resolve(XDG_STATE_HOME || join(homedir(), '.local/state'), 'xenner/dump');
 }

@@ -13,7 +13,15 @@ export function openLock(file: string): number {
 }
 
 /**
- * Locks are shared ones: who takes one and then finds others with it lets go, and tries again some time later.
+ * Takes the lock, which is a shared one. False: others have it too, and whoever finds that lets go of it by closing `fd`; of two at
+ * once, one at least finds the other.
+ */
+export function isAloneWith(fd: number): boolean {
+  return shareRange(fd, 0, 1) && !isRangeShared(fd, 0, 1);
+}
+
+/**
+ * Who is not alone tries again some time later.
  *
  * @throws XennerError (rejection) EBUSY
  */
@@ -21,7 +29,7 @@ export async function exclusively<T>(lockFile: string, act: () => T | Promise<T>
   for (const until = Date.now() + LOCK_TIMEOUT_MS; ; ) {
     const fd = openLock(lockFile);
     try {
-      if (shareRange(fd, 0, 1) && !isRangeShared(fd, 0, 1)) return await act();
+      if (isAloneWith(fd)) return await act();
     } finally {
       closeSync(fd);
     }

@@ -26,10 +26,13 @@ export function checkDomid(domid: number): number {
   throw new XennerError('EDOMID', `${domid} is no domid: 1 to ${DOMID_FIRST_RESERVED - 1}`);
 }
 
+export function isUuid(text: string): boolean {
+  return UUID.test(text.toLowerCase());
+}
+
 /** In lower case. @throws XennerError EUUID */
 export function checkUuid(uuid: string): string {
-  const lower = uuid.toLowerCase();
-  if (UUID.test(lower)) return lower;
+  if (isUuid(uuid)) return uuid.toLowerCase();
   throw new XennerError('EUUID', `${JSON.stringify(uuid.slice(0, 80))} is no UUID`);
 }
 

@@ -12,7 +12,7 @@ import {
 import { dirname } from 'node:path';
 import { randomBytes } from '../../base/crypto.js';
 import { XennerError } from '../../base/errors.js';
-import { writeFully } from '../../base/files.js';
+import { syncDirectory, writeFully } from '../../base/files.js';
 import { type GuestMemory, gpa } from '../../kvm/index.js';
 import { CHUNK_BYTES, encodeHeader, layoutSave, PAGE, sha256 } from './save-file.js';
 import type { Json } from './saved.js';
@@ -47,7 +47,11 @@ export function writeNewFile(path: string, write: (fd: number) => void): void {
     removeQuietly(unfinished);
     throw saveError(path, error);
   }
-  syncDirectory(path, dirname(target));
+  try {
+    syncDirectory(dirname(target));
+  } catch (error) {
+    throw saveError(path, error);
+  }
 }
 
 /** A link is followed, as writing through it would; devices and folders are not replaced. */
@@ -80,20 +84,6 @@ function writeAll(fd: number, state: Json, { memory, stopped }: SaveSource): voi
   fsyncSync(fd);
   writeFully(fd, encodeHeader(layout, sha256(text, sumBytes)), 0);
   fsyncSync(fd);
-}
-
-/** The new name is on the disk too. */
-function syncDirectory(path: string, directory: string): void {
-  try {
-    const fd = openSync(directory, 'r');
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-  } catch (error) {
-    throw saveError(path, error);
-  }
 }
 
 function removeQuietly(path: string): void {

@@ -1,4 +1,5 @@
 /** Who may do what with a node: the owner and what everybody may, then what single domains may. */
+import { DOMID_FIRST_RESERVED } from '../abi/xen.js';
 import { XenstoreError } from './errors.js';
 
 export const MODE_READ = 1;
@@ -16,14 +17,12 @@ export interface Permission {
 export type Permissions = readonly [Permission, ...Permission[]];
 
 const LETTERS = ['n', 'r', 'w', 'b'];
-/** DOMID_FIRST_RESERVED (public/xen.h): no domain has this number or one above. */
-const FIRST_RESERVED = 0x7ff0;
 
 /** `r5`: domain 5 may read. @throws XenstoreError EINVAL */
 function parsePermission(text: string): Permission {
   const [, letter = '', digits] = /^([nrwb])(\d{1,5})$/.exec(text) ?? [];
   const domid = Number(digits ?? Number.NaN);
-  if (!(domid < FIRST_RESERVED)) {
+  if (!(domid < DOMID_FIRST_RESERVED)) {
     throw new XenstoreError('EINVAL', `${JSON.stringify(text.slice(0, 20))} is no permission`);
   }
   return { domid, mode: LETTERS.indexOf(letter) };

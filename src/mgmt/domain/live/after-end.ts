@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { formatCrash } from '../../../xenner/domain/crash.js';
 import type { DomainEnd, Remains } from '../../../xenner/domain/domain.js';
 import { newUuid } from '../../../xenner/domain/identity.js';
+import { dumpDirectory } from '../../state/directories.js';
 import type { Action, DomainDefinition } from '../definition.js';
 import type { LiveOptions, Say } from './live-domain.js';
-import { type DomainFolder, dumpDirectory, liveDomains } from './runtime-directory.js';
+import { type DomainFolder, liveDomains } from './runtime-directory.js';
 import { spawnDomain } from './spawn.js';
 
 /** Of one domain, by rename-restart: each keeps a guest's memory, and a guest can crash as often as it likes. */

@@ -14,16 +14,13 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { XennerError } from '../../../base/errors.js';
 import { isRangeShared, shareRange } from '../../../kvm/index.js';
+import { DOMID_FIRST_RESERVED } from '../../../xenner/abi/xen.js';
 import { checkDomainName } from '../../../xenner/domain/identity.js';
 import { runtimeDirectory } from '../../state/directories.js';
 import { exclusively, openLock } from '../../state/exclusively.js';
-
-/** DOMID_FIRST_RESERVED of xen.h: domids are below it. */
-const DOMID_FIRST_RESERVED = 0x7ff0;
 
 export type LiveState = 'running' | 'paused' | 'shutdown' | 'crashed';
 
@@ -54,14 +51,6 @@ export const FILES = {
   xenstore: 'xenstored',
   log: 'log',
 } as const;
-
-/** Where cores go that on_crash and the like ask for; whoever writes there makes it. */
-export function dumpDirectory(): string {
-  const { XENNER_DUMP_DIR, XDG_STATE_HOME } = process.env;
-  if (XENNER_DUMP_DIR) return resolve(XENNER_DUMP_DIR);
-  if (process.getuid!() === 0) return '/var/lib/xenner/dump';
-  return resolve(XDG_STATE_HOME || join(homedir(), '.local/state'), 'xenner/dump');
-}
 
 function isAlive(path: string): boolean {
   let fd: number;
@@ -112,7 +101,16 @@ export async function liveDomains(directory = runtimeDirectory()): Promise<Found
 
 /** By domid or name, as xl takes either. @throws XennerError (rejection) ENO_DOMAIN */
 export async function findDomain(which: string): Promise<FoundDomain> {
+  return pick(await liveDomains(), which);
+}
+
+/** Those that are named; where none is, all. @throws XennerError (rejection) ENO_DOMAIN */
+export async function findDomains(which: readonly string[]): Promise<FoundDomain[]> {
   const domains = await liveDomains();
+  return which.length === 0 ? domains : which.map((each) => pick(domains, each));
+}
+
+function pick(domains: readonly FoundDomain[], which: string): FoundDomain {
   const found =
     domains.find(({ domid }) => String(domid) === which) ?? domains.find(({ name }) => name === which);
   if (found !== undefined) return found;

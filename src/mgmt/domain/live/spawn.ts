@@ -4,10 +4,9 @@ import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { XennerError } from '../../../base/errors.js';
 import { compiledFile } from '../../../base/paths.js';
-import { runtimeDirectory } from '../../state/directories.js';
+import { dumpDirectory, runtimeDirectory } from '../../state/directories.js';
 import type { DomainDefinition } from '../definition.js';
 import type { LiveOptions } from './live-domain.js';
-import { dumpDirectory } from './runtime-directory.js';
 
 /** What the process is told. */
 export interface SpawnRequest {

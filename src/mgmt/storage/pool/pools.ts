@@ -5,6 +5,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { isUuid } from '../../../xenner/domain/identity.js';
 import { Definitions, isFileName } from '../../state/definitions.js';
 import { configDirectory, runtimeDirectory } from '../../state/directories.js';
 import { exclusively } from '../../state/exclusively.js';
@@ -80,8 +81,8 @@ export class StoragePools {
 
   /** By name or UUID, as virsh takes either. */
   lookup(which: string): Promise<StoragePool> {
-    const isUuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(which);
-    return isUuid && this.#find(which) === undefined ? this.lookupByUUID(which) : this.lookupByName(which);
+    const isByUuid = isUuid(which) && this.#find(which) === undefined;
+    return isByUuid ? this.lookupByUUID(which) : this.lookupByName(which);
   }
 
   /** @throws PoolError (rejection) VIR_ERR_NO_STORAGE_VOL */

@@ -13,8 +13,7 @@ import {
   rmSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { isRangeShared, shareRange } from '../../../kvm/index.js';
-import { openLock } from '../../state/exclusively.js';
+import { isAloneWith, openLock } from '../../state/exclusively.js';
 import { PoolError, quoted } from './errors.js';
 
 export const STAGING_PREFIX = '.xenner-new-';
@@ -40,7 +39,6 @@ export async function buildStaged(
   }
 }
 
-/** Who meets another one with the same lock lets go of it, as in exclusively(): of two, one at least sees the other. */
 function claim(folder: string): { place: string; lock: number } {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const place = mkdtempSync(join(folder, STAGING_PREFIX));
@@ -52,8 +50,7 @@ function claim(folder: string): { place: string; lock: number } {
       rmSync(place, { recursive: true, force: true });
       throw error;
     }
-    if (shareRange(lock, 0, 1) && !isRangeShared(lock, 0, 1) && fstatSync(lock).nlink > 0)
-      return { place, lock };
+    if (isAloneWith(lock) && fstatSync(lock).nlink > 0) return { place, lock };
     closeSync(lock);
   }
   throw new PoolError('VIR_ERR_OPERATION_FAILED', `no place to build in can be had below ${quoted(folder)}`);
@@ -67,8 +64,7 @@ export function removeLeftovers(folder: string): void {
     try {
       if (!lstatSync(place).isDirectory()) continue;
       const lock = openLock(join(place, 'lock'));
-      if (shareRange(lock, 0, 1) && !isRangeShared(lock, 0, 1))
-        rmSync(place, { recursive: true, force: true });
+      if (isAloneWith(lock)) rmSync(place, { recursive: true, force: true });
       closeSync(lock);
     } catch {}
   }
