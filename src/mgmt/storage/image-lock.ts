@@ -4,6 +4,7 @@
  * looks whether others have the opposite bytes. So qemu-img and we refuse each other's writers.
  */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { XennerError } from '../../base/errors.js';
 import { MAX_LOCK_SEARCH_DESCRIPTORS } from '../../base/limits.js';
 import { isRangeShared, shareRange } from '../../kvm/index.js';
@@ -35,23 +36,37 @@ const DENIES: Record<LockMode, readonly number[]> = {
   none: [],
 };
 
-/** Held until the descriptor is closed. @throws XennerError ELOCKED; the descriptor has to be closed then, too */
-export function lockImage(fd: number, path: string, mode: LockMode): void {
+/** How long the kernel takes at most to end a killed process's requests, which keep its files open and locked. */
+const PATIENCE_MS = 1000;
+const PAUSE_MS = 5;
+
+/**
+ * Held until the descriptor is closed. Locks that no process is seen to hold are waited for: of a process that was killed they go
+ * with the last request that it had under way (io_uring(7)). @throws XennerError ELOCKED; the descriptor has to be closed then, too
+ */
+export async function lockImage(fd: number, path: string, mode: LockMode): Promise<void> {
+  for (const end = performance.now() + PATIENCE_MS; !isLocked(fd, mode); await delay(PAUSE_MS)) {
+    const holders = lockHolders(fd, path);
+    if (holders.length === 0 && performance.now() < end) continue;
+    const by = holders.length > 0 ? ` by ${holders.join(', ')}` : '';
+    throw new XennerError(
+      'ELOCKED',
+      `${path} is in use${by}: ${mode === 'write' ? 'only one may write it, and nobody read it meanwhile' : 'it is being written'}`,
+      'stop what uses it, or use another image',
+    );
+  }
+}
+
+/** Whether all that the mode needs is held now, and is nobody else's. */
+function isLocked(fd: number, mode: LockMode): boolean {
   const take = (base: number, bits: readonly number[]) => bits.every((bit) => shareRange(fd, base + bit, 1));
   const meets = (base: number, bits: readonly number[]) =>
     bits.some((bit) => isRangeShared(fd, base + bit, 1));
-  const free =
+  return (
     take(RAW_LOCK_PERM_BASE, USES[mode]) &&
     take(RAW_LOCK_SHARED_BASE, DENIES[mode]) &&
     !meets(RAW_LOCK_SHARED_BASE, USES[mode]) &&
-    !meets(RAW_LOCK_PERM_BASE, DENIES[mode]);
-  if (free) return;
-  const holders = lockHolders(fd, path);
-  const by = holders.length > 0 ? ` by ${holders.join(', ')}` : '';
-  throw new XennerError(
-    'ELOCKED',
-    `${path} is in use${by}: ${mode === 'write' ? 'only one may write it, and nobody read it meanwhile' : 'it is being written'}`,
-    'stop what uses it, or use another image',
+    !meets(RAW_LOCK_PERM_BASE, DENIES[mode])
   );
 }
 

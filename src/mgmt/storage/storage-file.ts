@@ -105,7 +105,7 @@ export class StorageFile implements ByteStore {
       if (!stat.isFile() && !stat.isBlockDevice())
         throw new XennerError('EFILE_TYPE', `${path} is neither a file nor a block device`);
       clearNonblock(fd);
-      lockImage(fd, path, options.lock ?? (readOnly ? 'read' : 'write'));
+      await lockImage(fd, path, options.lock ?? (readOnly ? 'read' : 'write'));
       const plain = hostIo(fd);
       const align = cache === 'none' ? await probeAlignment(plain) : 1;
       if (align === undefined)
