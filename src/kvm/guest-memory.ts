@@ -233,6 +233,14 @@ export class GuestMemory {
     return this.#view(address).u8.subarray(offset, offset + length);
   }
 
+  /**
+   * The live views of all bytes from VIEW_BYTES * `index` on, up to the next one's or the end: for those who check frame numbers
+   * themselves, and make no object for an access. GuestMemoryError where there are none.
+   */
+  view(index: number): Views {
+    return this.#views[index] ?? this.#open(index);
+  }
+
   /** A copy of the bytes: what is to be validated is copied once and then looked at. */
   copyOut(address: Gpa, length: number): Uint8Array {
     this.#check('copyOut', address, length);
@@ -286,12 +294,12 @@ export class GuestMemory {
   }
 
   #view(address: number): Views {
-    const index = viewOf(address);
-    return this.#views[index] ?? this.#open(index);
+    return this.view(viewOf(address));
   }
 
   #open(index: number): Views {
     const start = index * VIEW_BYTES;
+    this.#check('view', start, 1);
     const buffer = this.native.view(start, Math.min(VIEW_BYTES, this.#size - start));
     const views = {
       u8: new Uint8Array(buffer),

@@ -12,7 +12,7 @@ import { type ImageSource, readBytes } from './image-source.js';
 export const ELF_MAGIC = 0x464c457f;
 
 const EI_CLASS = { 1: 32, 2: 64 } as const;
-const ELFDATA2LSB = 1;
+export const ELFDATA2LSB = 1;
 const EM_386 = 3;
 export const EM_X86_64 = 62;
 const ET_EXEC = 2;

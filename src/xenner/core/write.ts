@@ -2,19 +2,16 @@
  * A guest in a file, for people to look into: an ELF core with the sections of Xen's (docs/misc/dump-core-format.txt of Xen), and over
  * the same pages the segments and thread notes by which GDB finds them. Pages are in the order of their machine frame numbers.
  */
-import { ftruncateSync } from 'node:fs';
 import { writeFully } from '../../base/files.js';
-import { type GuestMemory, gpa } from '../../kvm/index.js';
 import { shared_info } from '../abi/xen.js';
-import { ELF_MAGIC, ELF64, EM_X86_64, PT_LOAD, PT_NOTE, SHT_NOTE } from '../builder/elf.js';
+import { ELF_MAGIC, ELF64, ELFDATA2LSB, EM_X86_64, PT_LOAD, PT_NOTE, SHT_NOTE } from '../builder/elf.js';
 import type { Machine } from '../domain/machine.js';
-import { CHUNK_BYTES, PAGE } from '../save/save-file.js';
-import { writeNewFile } from '../save/write.js';
+import { PAGE } from '../save/save-file.js';
+import { writeMemory, writeNewFile } from '../save/write.js';
 import { coreVcpu, guestContext, prStatus, xenNotes } from './notes.js';
 import { linearAddress, type Segment, segmentsOf } from './segments.js';
 
 const ELFCLASS64 = 2;
-const ELFDATA2LSB = 1;
 const EV_CURRENT = 1;
 const ET_CORE = 4;
 const SHT_PROGBITS = 1;
@@ -50,7 +47,7 @@ export function writeCore(path: string, machine: Machine, stopped: () => boolean
   const { head, pagesAt } = layOut(segments, sections, prStatus(vcpus), nrPages);
   writeNewFile(path, (fd) => {
     writeFully(fd, head, 0);
-    writePages(fd, pagesAt, memory, nrPages * PAGE, stopped);
+    writeMemory(fd, pagesAt, nrPages * PAGE, { memory, stopped });
   });
 }
 
@@ -149,19 +146,4 @@ function loadSegment({ page, mfn, count, isWritable, isExecutable }: Segment, pa
     ...{ p_offset: BigInt(pagesAt + mfn * PAGE), p_vaddr: linearAddress(page), p_paddr: BigInt(mfn * PAGE) },
     ...{ p_filesz: size, p_memsz: size, p_align: BigInt(PAGE) },
   });
-}
-
-/** Pages of zeros are holes. */
-function writePages(
-  fd: number,
-  at: number,
-  memory: GuestMemory,
-  bytes: number,
-  stopped: () => boolean,
-): void {
-  ftruncateSync(fd, at + bytes);
-  for (let done = 0; done < bytes; done += CHUNK_BYTES) {
-    if (stopped()) throw new Error('the domain was destroyed');
-    memory.writePagesTo(fd, at + done, gpa(done), Math.min(CHUNK_BYTES, bytes - done));
-  }
 }

@@ -6,28 +6,16 @@ const WORDS_PER_PAGE = PAGE / 4;
 const FRAMES_PER_VIEW = VIEW_BYTES / PAGE;
 const VIEW_SHIFT = Math.log2(FRAMES_PER_VIEW);
 
-interface View {
-  readonly words: Uint32Array;
-  readonly entries: BigUint64Array;
-}
-
-/**
- * The frames below `count`, by view of guest memory: the words of frame `mfn` are `words(mfn)[base(mfn) ..]`. The caller has
- * checked the frame's number.
- */
+/** Frames, by view of guest memory: the words of frame `mfn` are `words(mfn)[base(mfn) ..]`. The caller has checked its number. */
 export class FrameWords {
-  readonly #views: (View | undefined)[] = [];
   /** Joins two halves for one 64-bit store. */
   readonly #pair = new Uint32Array(2);
   readonly #joined = new BigUint64Array(this.#pair.buffer);
 
-  constructor(
-    private readonly memory: GuestMemory,
-    private readonly count: number,
-  ) {}
+  constructor(private readonly memory: GuestMemory) {}
 
   words(mfn: number): Uint32Array {
-    return this.#view(mfn).words;
+    return this.memory.view(mfn >>> VIEW_SHIFT).u32;
   }
 
   base(mfn: number): number {
@@ -38,12 +26,12 @@ export class FrameWords {
   storeEntry(mfn: number, index: number, low: number, high: number): void {
     this.#pair[0] = low;
     this.#pair[1] = high;
-    this.#view(mfn).entries[this.base(mfn) / 2 + index] = this.#joined[0]!;
+    this.memory.view(mfn >>> VIEW_SHIFT).u64[this.base(mfn) / 2 + index] = this.#joined[0]!;
   }
 
   /** The same, but with `kept` bits of what is replaced: a CPU may set A or D in it at any time. */
   storeEntryKeeping(mfn: number, index: number, low: number, high: number, kept: number): void {
-    const { entries } = this.#view(mfn);
+    const entries = this.memory.view(mfn >>> VIEW_SHIFT).u64;
     const at = this.base(mfn) / 2 + index;
     this.#pair[0] = low;
     this.#pair[1] = high;
@@ -59,20 +47,6 @@ export class FrameWords {
   page(mfn: number): Uint32Array {
     return this.words(mfn).subarray(this.base(mfn), this.base(mfn) + WORDS_PER_PAGE);
   }
-  #view(mfn: number): View {
-    return this.#views[mfn >>> VIEW_SHIFT] ?? this.#open(mfn >>> VIEW_SHIFT);
-  }
-
-  #open(index: number): View {
-    const start = index * FRAMES_PER_VIEW;
-    const bytes = this.memory.bytes(gpa(start * PAGE), Math.min(FRAMES_PER_VIEW, this.count - start) * PAGE);
-    const view = {
-      words: new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4),
-      entries: new BigUint64Array(bytes.buffer, bytes.byteOffset, bytes.length / 8),
-    };
-    this.#views[index] = view;
-    return view;
-  }
 }
 
 const WORDS_PER_VIEW = VIEW_BYTES / 4;
@@ -80,7 +54,7 @@ const WORD_SHIFT = Math.log2(WORDS_PER_VIEW);
 
 /** A table of one u64 a frame; it may lie across the ends of GuestMemory's views. */
 export class FrameTable {
-  readonly #views: (Uint32Array | undefined)[] = [];
+  readonly #firstView: number;
   /** In words, what lies before it in the first of them. */
   readonly #first: number;
 
@@ -88,6 +62,7 @@ export class FrameTable {
     private readonly memory: GuestMemory,
     private readonly at: Gpa,
   ) {
+    this.#firstView = Math.floor(at / VIEW_BYTES);
     this.#first = (at % VIEW_BYTES) / 4;
   }
 
@@ -121,14 +96,6 @@ export class FrameTable {
   }
 
   #view(word: number): Uint32Array {
-    return this.#views[word >>> WORD_SHIFT] ?? this.#open(word >>> WORD_SHIFT);
-  }
-
-  #open(index: number): Uint32Array {
-    const start = this.at - (this.at % VIEW_BYTES) + index * VIEW_BYTES;
-    const bytes = this.memory.bytes(gpa(start), Math.min(VIEW_BYTES, this.memory.size - start));
-    const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4);
-    this.#views[index] = words;
-    return words;
+    return this.memory.view(this.#firstView + (word >>> WORD_SHIFT)).u32;
   }
 }

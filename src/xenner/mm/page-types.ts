@@ -64,7 +64,7 @@ export class PageTypes {
     this.totalPages = domain.totalPages;
     this.#info = new FrameTable(domain.memory, domain.pageInfo);
     this.#m2p = new FrameTable(domain.memory, domain.m2p);
-    this.frames = new FrameWords(domain.memory, domain.totalPages);
+    this.frames = new FrameWords(domain.memory);
     this.#flushClock = domain.area.halves('flush_clock');
     this.#staleFlush = domain.area.low('nr_vcpus') > 1 ? PENDING_FLUSH_ALL : PENDING_CR3;
     const slot = (index: number, entry: bigint) => ({

@@ -13,7 +13,7 @@ import { addressOk } from './guest-list.js';
 
 const PAGE_OFFSET = 0xfffn;
 
-/** Of two FLUSH_*, what does both: both_flushes() of native/monitor/smp.c. */
+/** Of two FLUSH_*, what does both: both_flushes() of native/monitor/smp.h. */
 function both(a: bigint, b: bigint): bigint {
   if (a === b || a === FLUSH_NOTHING) return b;
   return b === FLUSH_NOTHING ? a : FLUSH_EVERYTHING;

@@ -54,6 +54,23 @@ export function writeNewFile(path: string, write: (fd: number) => void): void {
   }
 }
 
+/** The first `bytes` of guest memory, as the file's last; pages of zeros are holes. Answers the sum of each chunk. */
+export function writeMemory(
+  fd: number,
+  at: number,
+  bytes: number,
+  { memory, stopped }: SaveSource,
+): Uint32Array {
+  ftruncateSync(fd, at + bytes);
+  const sums = new Uint32Array(Math.ceil(bytes / CHUNK_BYTES));
+  for (let done = 0; done < bytes; done += CHUNK_BYTES) {
+    if (stopped()) throw new Error('the domain was destroyed');
+    const length = Math.min(CHUNK_BYTES, bytes - done);
+    sums[done / CHUNK_BYTES] = memory.writePagesTo(fd, at + done, gpa(done), length);
+  }
+  return sums;
+}
+
 /** A link is followed, as writing through it would; devices and folders are not replaced. */
 function targetOf(path: string): string {
   try {
@@ -67,16 +84,11 @@ function targetOf(path: string): string {
   }
 }
 
-function writeAll(fd: number, state: Json, { memory, stopped }: SaveSource): void {
+function writeAll(fd: number, state: Json, source: SaveSource): void {
+  const { memory } = source;
   const text = Buffer.from(JSON.stringify(state));
   const layout = layoutSave(text.length, memory.size);
-  ftruncateSync(fd, layout.memoryAt + layout.memoryBytes);
-  const sums = new Uint32Array(layout.sumsBytes / 4);
-  for (let at = 0; at < memory.size; at += CHUNK_BYTES) {
-    if (stopped()) throw new Error('the domain was destroyed');
-    const length = Math.min(CHUNK_BYTES, memory.size - at);
-    sums[at / CHUNK_BYTES] = memory.writePagesTo(fd, layout.memoryAt + at, gpa(at), length);
-  }
+  const sums = writeMemory(fd, layout.memoryAt, memory.size, source);
   if (memory.isDamaged) throw new Error('the file that it was restored from is damaged');
   const sumBytes = new Uint8Array(sums.buffer);
   writeFully(fd, text, PAGE);

@@ -16,7 +16,7 @@ afterEach(() => memory.close());
 describe('frames', () => {
   const frames = [0, 1, FRAMES_PER_VIEW - 1, FRAMES_PER_VIEW, TOTAL - 1];
   it.each(frames)('frame %i', (mfn) => {
-    const words = new FrameWords(memory, TOTAL);
+    const words = new FrameWords(memory);
     words.storeEntry(mfn, 511, 0x89abcdef, 0x80000001);
     expect(memory.readU64(gpa(mfn * PAGE + 4088))).toBe(0x8000000189abcdefn);
     memory.writeU32(gpa(mfn * PAGE), 0xffffffff);
@@ -27,7 +27,7 @@ describe('frames', () => {
   });
 
   it('keep the bits that they are to keep', () => {
-    const words = new FrameWords(memory, TOTAL);
+    const words = new FrameWords(memory);
     words.storeEntry(7, 0, 0xffffffff, 0xffffffff);
     words.storeEntryKeeping(7, 0, 1, 2, 0x60);
     expect(memory.readU64(gpa(7 * PAGE))).toBe(0x0000000200000061n);
