@@ -15,9 +15,13 @@ async function program(subcommands: Subcommands, name: string | undefined): Prom
   for (const each of wanted) {
     const subcommand = await subcommands[each]!();
     command.addCommand(subcommand.copyInheritedSettings(command));
+    for (const below of subcommand.commands) below.copyInheritedSettings(subcommand);
   }
   return command;
 }
+
+/** qemu-img's status 2 says something of an image. */
+const usageExit = () => (process.argv[2] === 'img' ? EXIT.failure : EXIT.usage);
 
 export async function runCommandLine(subcommands: Subcommands): Promise<void> {
   try {
@@ -26,7 +30,7 @@ export async function runCommandLine(subcommands: Subcommands): Promise<void> {
     if (error instanceof CommanderError) {
       // commander has told all others; this one is of an option that a command looks at itself.
       if (error instanceof InvalidArgumentError) process.stderr.write(`xenner: ${error.message}\n`);
-      process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+      process.exitCode = error.exitCode === 0 ? EXIT.ok : usageExit();
       return;
     }
     const { message } = error as Error;

@@ -11,6 +11,7 @@ void runCommandLine({
   inspect: async () => (await import('./inspect.js')).inspectCommand(),
   config: async () => (await import('./config.js')).configCommand(),
   import: async () => (await import('./import.js')).importCommand(),
+  img: async () => (await import('./img/img.js')).imgCommand(),
   host: async () => (await import('./host.js')).hostCommand(),
   // xl's name of it.
   info: async () => (await import('./host.js')).hostCommand().name('info'),

@@ -1,7 +1,8 @@
 /**
  * `xenner/mgmt`: the host, managed. StoragePools are this user's storage pools, a StoragePool has StorageVolumes; documents, states
  * and errors' codes are libvirt's (https://libvirt.org/formatstorage.html). Sizes are in bytes. Whatever fails, rejects with an XennerError: a
- * PoolError, whose `code` is libvirt's name for it, or one of the host's.
+ * PoolError, whose `code` is libvirt's name for it, or one of the host's. What is done to images as such is qemu-img's, and so are the
+ * shapes of what is told of them (QEMU's qapi/block-core.json).
  */
 export { XennerError } from '../base/errors.js';
 export type { BuildOptions, VolumeOptions } from './storage/pool/backend.js';
@@ -23,3 +24,14 @@ export type { PoolInfo, PoolState, StoragePool } from './storage/pool/storage-po
 export type { ResizeOptions, StorageVolume } from './storage/pool/storage-volume.js';
 export type { StreamPiece, StreamRange } from './storage/pool/volume-stream.js';
 export { WIPE_ALGORITHMS, type WipeAlgorithm } from './storage/pool/wipe.js';
+export type { LuksFacts, LuksSlotFacts } from './storage/qcow2/luks-facts.js';
+export type { ImageFileOptions, ToolFormat } from './storage/tools/image-file.js';
+export {
+  type BitmapInfo,
+  type ImageInfo,
+  imageChain,
+  imageInfo,
+  type Qcow2Info,
+  type SnapshotInfo,
+} from './storage/tools/info.js';
+export type { Progress, WorkOptions } from './storage/tools/work.js';

@@ -13,10 +13,18 @@ const ENTRY_BYTES = 24;
 const FLAGS_AT = 12;
 const BME_FLAG_IN_USE = 1;
 const BME_FLAG_AUTO = 2;
+/** Nothing else has a meaning yet (docs/interop/qcow2.txt, "Bitmap directory"). */
+const GRANULARITY_AT = 17;
 
 export interface Bitmap {
   readonly name: string;
   readonly flags: number;
+  /** It may miss changes. */
+  readonly isInUse: boolean;
+  /** It wants to be told of every change. */
+  readonly isAuto: boolean;
+  /** In bytes, what one bit stands for. */
+  readonly granularity: number;
   /** Of the flags, in the file. */
   readonly flagsOffset: number;
   readonly tableOffset: number;
@@ -39,9 +47,13 @@ export async function readBitmaps(file: ByteStore, header: Header): Promise<read
     const nameAt = at + ENTRY_BYTES + view.getUint32(at + 20);
     const end = nameAt + view.getUint16(at + 18);
     if (end > bytes.length) throw damaged(file.path, 'the bitmap directory is cut short');
+    const flags = view.getUint32(at + FLAGS_AT);
     found.push({
       name: Buffer.from(bytes.subarray(nameAt, end)).toString('utf8'),
-      flags: view.getUint32(at + FLAGS_AT),
+      flags,
+      isInUse: (flags & BME_FLAG_IN_USE) !== 0,
+      isAuto: (flags & BME_FLAG_AUTO) !== 0,
+      granularity: 2 ** view.getUint8(at + GRANULARITY_AT),
       flagsOffset: directoryOffset + at + FLAGS_AT,
       tableOffset: u64At(view, at),
       tableEntries: view.getUint32(at + 8),
@@ -79,7 +91,7 @@ export async function bitmapClusters(file: ByteStore, header: Header): Promise<r
 
 /** To be called before the disk changes. */
 export async function markInUse(file: ByteStore, bitmaps: readonly Bitmap[]): Promise<void> {
-  const stale = bitmaps.filter(({ flags }) => (flags & (BME_FLAG_AUTO | BME_FLAG_IN_USE)) === BME_FLAG_AUTO);
+  const stale = bitmaps.filter(({ isAuto, isInUse }) => isAuto && !isInUse);
   for (const { flags, flagsOffset } of stale) {
     const bytes = Buffer.alloc(4);
     bytes.writeUInt32BE(flags | BME_FLAG_IN_USE);

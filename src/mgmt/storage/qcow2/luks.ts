@@ -11,15 +11,19 @@ import type { ByteStore } from '../storage-file.js';
 import { viewOf } from './bytes.js';
 import { DiskCipher, essivIv, plainIv } from './disk-cipher.js';
 
-const MAGIC = Buffer.from('LUKS\xba\xbe', 'latin1');
-const HEADER_BYTES = 592;
-const SLOTS = 8;
-const SLOT_BYTES = 48;
-const FIRST_SLOT_AT = 208;
-const LUKS_KEY_ENABLED = 0x00ac71f3;
+/** Where things are in the header (specification, figure 1), and of what size. */
+export const LUKS = {
+  magic: Buffer.from('LUKS\xba\xbe', 'latin1'),
+  headerBytes: 592,
+  slots: 8,
+  slotBytes: 48,
+  firstSlotAt: 208,
+  /** LUKS_KEY_ENABLED */
+  keyEnabled: 0x00ac71f3,
+  sectorBytes: 512,
+} as const;
 const MAX_KEY_BYTES = 128;
 const MAX_STRIPES = 8192;
-const SECTOR_BYTES = 512;
 
 const derive = promisify(pbkdf2);
 
@@ -48,8 +52,8 @@ export async function openLuks(
   password: Uint8Array,
 ): Promise<DiskCipher> {
   const { path } = file;
-  const bytes = new Uint8Array(HEADER_BYTES);
-  if (area.length < HEADER_BYTES || (await file.read(area.offset, [bytes])) < HEADER_BYTES)
+  const bytes = new Uint8Array(LUKS.headerBytes);
+  if (area.length < LUKS.headerBytes || (await file.read(area.offset, [bytes])) < LUKS.headerBytes)
     throw damaged(path, 'the LUKS header lies behind the end');
   const header = parse(path, bytes);
   for (const slot of header.slots) {
@@ -65,7 +69,8 @@ function parse(path: string, bytes: Uint8Array): LuksHeader {
     Buffer.from(bytes.subarray(at, at + 32))
       .toString('latin1')
       .replace(/\0.*/s, '');
-  if (!MAGIC.equals(bytes.subarray(0, MAGIC.length))) throw damaged(path, 'there is no LUKS header');
+  if (!LUKS.magic.equals(bytes.subarray(0, LUKS.magic.length)))
+    throw damaged(path, 'there is no LUKS header');
   if (view.getUint16(6) !== 1) throw unsupported(path, `is encrypted by LUKS ${view.getUint16(6)}, not 1`);
   const header: LuksHeader = {
     cipherName: text(8),
@@ -75,12 +80,12 @@ function parse(path: string, bytes: Uint8Array): LuksHeader {
     digest: bytes.subarray(112, 132),
     digestSalt: bytes.subarray(132, 164),
     digestIterations: view.getUint32(164),
-    slots: Array.from({ length: SLOTS }, (_, i) => FIRST_SLOT_AT + SLOT_BYTES * i)
-      .filter((at) => view.getUint32(at) === LUKS_KEY_ENABLED)
+    slots: Array.from({ length: LUKS.slots }, (_, i) => LUKS.firstSlotAt + LUKS.slotBytes * i)
+      .filter((at) => view.getUint32(at) === LUKS.keyEnabled)
       .map((at) => ({
         iterations: view.getUint32(at + 4),
         salt: bytes.subarray(at + 8, at + 40),
-        materialOffset: view.getUint32(at + 40) * SECTOR_BYTES,
+        materialOffset: view.getUint32(at + 40) * LUKS.sectorBytes,
         stripes: view.getUint32(at + 44),
       })),
   };
@@ -111,7 +116,7 @@ async function keyOf(
   if (slot.materialOffset + length > area.length)
     throw damaged(file.path, 'a LUKS key lies outside of its area');
   const slotKey = await derive(password, slot.salt, slot.iterations, keyBytes, hash);
-  const material = new Uint8Array(Math.ceil(length / SECTOR_BYTES) * SECTOR_BYTES);
+  const material = new Uint8Array(Math.ceil(length / LUKS.sectorBytes) * LUKS.sectorBytes);
   await file.read(area.offset + slot.materialOffset, [material]);
   cipherOf(file.path, header, slotKey).decrypt(0, material);
   const key = merge(material.subarray(0, length), keyBytes, hash);

@@ -7,12 +7,19 @@ import { roundDown, roundUp, u64At, viewOf } from './bytes.js';
 import { checkTable, type Header } from './header.js';
 
 const ENTRY_BYTES = 40;
+const NO_ICOUNT = 2n ** 64n - 1n;
 
 export interface Snapshot {
   readonly id: string;
   readonly name: string;
   /** Milliseconds since 1970. */
   readonly createdMs: number;
+  readonly dateSeconds: number;
+  readonly dateNanoseconds: number;
+  /** How long the machine had run. */
+  readonly clockNanoseconds: bigint;
+  /** Instructions that it had run, where somebody counted. */
+  readonly icount: number | undefined;
   readonly vmStateBytes: number;
   /** Of the disk at that time. */
   readonly sizeBytes: number;
@@ -57,6 +64,10 @@ function parse(path: string, header: Header, bytes: Uint8Array, view: DataView, 
     id: text(idAt, nameAt),
     name: text(nameAt, nameEnd),
     createdMs: view.getUint32(at + 16) * 1000 + Math.floor(view.getUint32(at + 20) / 1e6),
+    dateSeconds: view.getUint32(at + 16),
+    dateNanoseconds: view.getUint32(at + 20),
+    clockNanoseconds: view.getBigUint64(at + 24),
+    icount: extraBytes >= 24 ? icountOf(view.getBigUint64(at + 56)) : undefined,
     vmStateBytes: extraBytes >= 8 ? u64At(view, at + 40) : view.getUint32(at + 32),
     sizeBytes: extraBytes >= 16 ? roundDown(u64At(view, at + 48), 512) : header.sizeBytes,
     l1Offset: u64At(view, at),
@@ -64,6 +75,8 @@ function parse(path: string, header: Header, bytes: Uint8Array, view: DataView, 
   };
   return { snapshot, length: roundUp(nameEnd - at, 8) };
 }
+
+const icountOf = (value: bigint) => (value === NO_ICOUNT ? undefined : Number(value));
 
 /** By id, or else by name, as qemu-img finds it. */
 export function findSnapshot(path: string, snapshots: readonly Snapshot[], wanted: string): Snapshot {

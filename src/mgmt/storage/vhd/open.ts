@@ -37,13 +37,27 @@ export async function openVhd(file: ByteStore, context: OpenContext): Promise<Bl
     if (footer.sizeBytes > file.sizeBytes) throw damaged(file.path, 'it is shorter than its disk');
     return new FixedVhdImage(file, footer);
   }
-  const head = Buffer.alloc(HEADER_BYTES);
-  if (!Number.isSafeInteger(footer.headerOffset)) throw damaged(file.path, 'its header is nowhere');
-  await file.read(footer.headerOffset, [head]);
-  const header = parseHeader(file.path, head, footer.sizeBytes);
+  const header = await readHeader(file, footer);
   const table = await BlockTable.open(file, footer, header);
   const parent = footer.type === 'differencing' ? await openParent(file, header, context) : undefined;
   return new VhdImage(file, footer, table, parent);
+}
+
+/** What it says of itself; its parent's names, if it has one, are as parentNames() has them. */
+export async function readVhdFacts(
+  file: ByteStore,
+): Promise<{ readonly footer: Footer; readonly header?: Header; readonly parents: readonly string[] }> {
+  const footer = await readFooter(file);
+  if (footer.type === 'fixed') return { footer, parents: [] };
+  const header = await readHeader(file, footer);
+  return { footer, header, parents: footer.type === 'differencing' ? await parentNames(file, header) : [] };
+}
+
+async function readHeader(file: ByteStore, footer: Footer): Promise<Header> {
+  const head = Buffer.alloc(HEADER_BYTES);
+  if (!Number.isSafeInteger(footer.headerOffset)) throw damaged(file.path, 'its header is nowhere');
+  await file.read(footer.headerOffset, [head]);
+  return parseHeader(file.path, head, footer.sizeBytes);
 }
 
 /** The copy in front, of those that have it; it is there whatever a crash did to the end. */

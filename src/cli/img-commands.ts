@@ -1,0 +1,6 @@
+/** The subcommands of `xenner img`, by qemu-img's names. Each file is loaded when its command is run. */
+import type { Subcommands } from './command-line.js';
+
+export const IMG_COMMANDS = {
+  info: async () => (await import('./img/info.js')).infoCommand(),
+} satisfies Subcommands;
