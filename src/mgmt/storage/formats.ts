@@ -1,6 +1,6 @@
 /** The formats that there are. A further one is a further entry; the first that recognizes a file has it. */
 import { XennerError } from '../../base/errors.js';
-import type { BlockImage } from '../../xenner/backend/block/block-image.js';
+import type { DiskImage } from './disk-image.js';
 import { isQcow2 } from './qcow2/header.js';
 import { openQcow2 } from './qcow2/open.js';
 import { RawImage } from './raw-image.js';
@@ -15,7 +15,7 @@ export interface OpenContext {
   readonly password?: Uint8Array | undefined;
   readonly snapshot?: string | undefined;
   /** A file that the image names, relative to itself, with what it says of its format. Read only. */
-  openBacking(name: string, format: string | undefined): Promise<BlockImage>;
+  openBacking(name: string, format: string | undefined): Promise<DiskImage>;
   /** A file that the image keeps its data in. */
   openData(name: string | undefined): Promise<ByteStore>;
 }
@@ -25,7 +25,7 @@ export interface ImageFormat {
   /** @param head the file's first HEAD_BYTES, or less */
   recognizes(head: Uint8Array): boolean;
   /** Takes the file over, but not when it fails. */
-  open(file: ByteStore, context: OpenContext): Promise<BlockImage>;
+  open(file: ByteStore, context: OpenContext): Promise<DiskImage>;
 }
 
 export const HEAD_BYTES = 512;

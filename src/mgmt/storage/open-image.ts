@@ -2,7 +2,7 @@
 import { dirname, resolve } from 'node:path';
 import { XennerError } from '../../base/errors.js';
 import { MAX_BACKING_CHAIN } from '../../base/limits.js';
-import type { BlockImage } from '../../xenner/backend/block/block-image.js';
+import type { DiskImage } from './disk-image.js';
 import { formatNamed, HEAD_BYTES, type ImageFormat, type OpenContext, probe } from './formats.js';
 import { damaged, unsupported } from './image-errors.js';
 import type { LockMode } from './image-lock.js';
@@ -34,7 +34,7 @@ interface Chain {
 }
 
 /** @throws XennerError ELOCKED, EIMAGE_DAMAGED, EIMAGE_UNSUPPORTED, EIMAGE_FORMAT, EIMAGE_PASSWORD, EBACKING; system errors */
-export async function openImage(path: string, options: OpenImageOptions = {}): Promise<BlockImage> {
+export async function openImage(path: string, options: OpenImageOptions = {}): Promise<DiskImage> {
   const { password, format, readOnly = false, lock, snapshot } = options;
   if (snapshot !== undefined && !readOnly)
     throw new XennerError('EROFS', `snapshot ${JSON.stringify(snapshot)} of ${path} can only be read`);
@@ -53,7 +53,7 @@ interface LayerOptions {
   readonly snapshot?: string | undefined;
 }
 
-async function openLayer(path: string, options: LayerOptions, chain: Chain): Promise<BlockImage> {
+async function openLayer(path: string, options: LayerOptions, chain: Chain): Promise<DiskImage> {
   const file = await openFile(path, options, chain);
   try {
     const head = new Uint8Array(HEAD_BYTES);

@@ -1,5 +1,5 @@
 /** A disk that is a file, byte for byte. */
-import type { BlockImage } from '../../xenner/backend/block/block-image.js';
+import type { DiskImage, ImageExtent } from './disk-image.js';
 import { refused } from './image-errors.js';
 import { gather, slice, totalBytes } from './io-vector.js';
 import { Requests } from './requests.js';
@@ -17,12 +17,13 @@ export interface RawOptions {
   readonly looksOtherwise?: ((head: Uint8Array) => boolean) | undefined;
 }
 
-export class RawImage implements BlockImage {
+export class RawImage implements DiskImage {
   readonly path: string;
   readonly readOnly: boolean;
   readonly canDiscard: boolean;
   readonly sectorBytes: number;
   readonly sizeBytes: number;
+  readonly backing = undefined;
   readonly #requests: Requests;
 
   constructor(
@@ -46,6 +47,25 @@ export class RawImage implements BlockImage {
       if (count < Math.min(length, this.file.sizeBytes - offset))
         throw refused('EIO', `${this.path} ends before byte ${offset + length}: it has become shorter`);
     });
+  }
+
+  /** What is left out of a file is zeros. */
+  async extents(offset: number, length: number): Promise<readonly ImageExtent[]> {
+    this.#requests.checkRange(offset, length);
+    const found: ImageExtent[] = [];
+    const end = offset + length;
+    const add = (kind: 'data' | 'zero', from: number, to: number) => {
+      if (to > from) found.push({ kind, length: to - from, host: from });
+    };
+    for (let at = offset; at < end; ) {
+      const data = await this.file.dataAt(at);
+      const start = Math.min(end, roundDown(data?.start ?? end));
+      const stop = Math.min(end, wholeSectors(data?.end ?? end));
+      add('zero', at, start);
+      add('data', start, stop);
+      at = stop;
+    }
+    return found;
   }
 
   write(offset: number, from: readonly Uint8Array[]): Promise<void> {
@@ -106,6 +126,9 @@ export class RawImage implements BlockImage {
     return [head, ...slice(from, SECTOR_BYTES, length - SECTOR_BYTES)];
   }
 }
+
+const wholeSectors = (bytes: number) => Math.ceil(bytes / SECTOR_BYTES) * SECTOR_BYTES;
+const roundDown = (bytes: number) => bytes - (bytes % SECTOR_BYTES);
 
 /** What a guest is told: a sector that is no smaller than the file's blocks, where the size allows it. */
 export function sectorBytesOf(file: ByteStore, sizeBytes: number): number {

@@ -1,5 +1,6 @@
 /** Where the bytes of a disk are: L1 and L2 tables, read. */
 import { MAX_QCOW2_TABLE_CACHE_BYTES } from '../../../base/limits.js';
+import type { ExtentKind } from '../disk-image.js';
 import { damaged } from '../image-errors.js';
 import type { ByteStore } from '../storage-file.js';
 import {
@@ -13,9 +14,6 @@ import {
 } from './format.js';
 import type { Geometry } from './header.js';
 import { Table, TableCache } from './table.js';
-
-/** `hole`: the backing file has it, or nobody. */
-export type ExtentKind = 'data' | 'zero' | 'hole' | 'compressed';
 
 /** A piece of the disk that is in one place. */
 export interface Extent {

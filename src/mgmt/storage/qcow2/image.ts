@@ -1,5 +1,5 @@
 /** An open qcow2 image. */
-import type { BlockImage } from '../../../xenner/backend/block/block-image.js';
+import type { DiskImage, ImageExtent } from '../disk-image.js';
 import { refused } from '../image-errors.js';
 import { sectorBytesOf } from '../raw-image.js';
 import { Requests } from '../requests.js';
@@ -9,7 +9,7 @@ import { closeSources, Reader, type Sources } from './reader.js';
 import type { Snapshot } from './snapshots.js';
 import type { OpenedWriting, Writing } from './writing.js';
 
-export class Qcow2Image implements BlockImage {
+export class Qcow2Image implements DiskImage {
   readonly path: string;
   readonly readOnly: boolean;
   readonly canDiscard: boolean;
@@ -44,6 +44,15 @@ export class Qcow2Image implements BlockImage {
       this.#requests.checkBuffers(offset, into);
       return this.#reader.read(offset, into);
     });
+  }
+
+  get backing(): DiskImage | undefined {
+    return this.sources.backing;
+  }
+
+  async extents(offset: number, length: number): Promise<readonly ImageExtent[]> {
+    this.#requests.checkRange(offset, length);
+    return this.sources.map.extents(offset, length);
   }
 
   write(offset: number, from: readonly Uint8Array[]): Promise<void> {

@@ -1,6 +1,6 @@
 /** Opens an image: header, tables, what it names, key; and what it takes to write to it. */
 import { XennerError } from '../../../base/errors.js';
-import type { BlockImage } from '../../../xenner/backend/block/block-image.js';
+import type { DiskImage } from '../disk-image.js';
 import type { OpenContext } from '../formats.js';
 import { damaged } from '../image-errors.js';
 import type { ByteStore } from '../storage-file.js';
@@ -63,7 +63,7 @@ async function openSources(
   const map = new ClusterMap(file, header, shown.l1Offset, l1, hasDataFile);
   const compressed = new CompressedClusters(file, header.clusterBytes, header.compression);
   const data = hasDataFile ? await context.openData(header.extensions.dataFile) : file;
-  let backing: BlockImage | undefined;
+  let backing: DiskImage | undefined;
   try {
     if (header.backingFile !== undefined)
       backing = await context.openBacking(header.backingFile, header.extensions.backingFormat);

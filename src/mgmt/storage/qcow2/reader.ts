@@ -1,6 +1,6 @@
 /** Reads of a disk: each extent from where it is. */
 import { MAX_IMAGE_PARALLEL_IO } from '../../../base/limits.js';
-import type { BlockImage } from '../../../xenner/backend/block/block-image.js';
+import type { DiskImage } from '../disk-image.js';
 import { inParallel } from '../in-parallel.js';
 import { fillZero, scatter, slice, totalBytes } from '../io-vector.js';
 import type { ByteStore } from '../storage-file.js';
@@ -15,7 +15,7 @@ export interface Sources {
   readonly data: ByteStore;
   readonly compressed: CompressedClusters;
   readonly cipher?: DiskCipher | undefined;
-  readonly backing?: BlockImage | undefined;
+  readonly backing?: DiskImage | undefined;
 }
 
 /** Everything but the image's own file, which is its opener's until it is open. */

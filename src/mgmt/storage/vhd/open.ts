@@ -1,5 +1,5 @@
 /** Opens a VHD, and what a differencing one is above. */
-import type { BlockImage } from '../../../xenner/backend/block/block-image.js';
+import type { DiskImage } from '../disk-image.js';
 import type { OpenContext } from '../formats.js';
 import { damaged, unsupported } from '../image-errors.js';
 import { RawImage } from '../raw-image.js';
@@ -30,7 +30,7 @@ export class FixedVhdImage extends RawImage {
 }
 
 /** @throws XennerError EIMAGE_DAMAGED, EIMAGE_UNSUPPORTED; what is below may have errors of its own */
-export async function openVhd(file: ByteStore, context: OpenContext): Promise<BlockImage> {
+export async function openVhd(file: ByteStore, context: OpenContext): Promise<DiskImage> {
   if (context.snapshot !== undefined) throw unsupported(file.path, 'is a VHD: it has no snapshots');
   const footer = await readFooter(file);
   if (footer.type === 'fixed') {
@@ -72,7 +72,7 @@ async function readFooter(file: ByteStore): Promise<Footer> {
   throw damaged(file.path, 'it has no footer of a VHD');
 }
 
-async function openParent(file: ByteStore, header: Header, context: OpenContext): Promise<BlockImage> {
+async function openParent(file: ByteStore, header: Header, context: OpenContext): Promise<DiskImage> {
   const names = await parentNames(file, header);
   if (names.length === 0) throw damaged(file.path, 'it does not say what it is above');
   let missing: unknown;
@@ -87,7 +87,7 @@ async function openParent(file: ByteStore, header: Header, context: OpenContext)
   throw missing;
 }
 
-async function checkedParent(file: ByteStore, header: Header, parent: BlockImage): Promise<BlockImage> {
+async function checkedParent(file: ByteStore, header: Header, parent: DiskImage): Promise<DiskImage> {
   const isVhd = parent instanceof VhdImage || parent instanceof FixedVhdImage;
   if (isVhd && parent.footer.uuid === header.parentUuid) return parent;
   await parent.close();

@@ -1,5 +1,5 @@
 /** An open dynamic or differencing VHD. */
-import type { BlockImage } from '../../../xenner/backend/block/block-image.js';
+import type { DiskImage, ImageExtent } from '../disk-image.js';
 import { refused } from '../image-errors.js';
 import { fillZero, slice } from '../io-vector.js';
 import { Requests } from '../requests.js';
@@ -19,7 +19,7 @@ interface Part {
   readonly at: number;
 }
 
-export class VhdImage implements BlockImage {
+export class VhdImage implements DiskImage {
   readonly path: string;
   readonly readOnly: boolean;
   /** The format cannot give a block back. */
@@ -33,7 +33,7 @@ export class VhdImage implements BlockImage {
     private readonly file: ByteStore,
     readonly footer: Footer,
     private readonly table: BlockTable,
-    private readonly parent: BlockImage | undefined,
+    private readonly parent: DiskImage | undefined,
   ) {
     this.path = file.path;
     this.readOnly = file.readOnly;
@@ -47,6 +47,26 @@ export class VhdImage implements BlockImage {
       for (const part of this.#parts(offset, length))
         await this.#readPart(part, slice(into, part.at, part.length));
     });
+  }
+
+  get backing(): DiskImage | undefined {
+    return this.parent;
+  }
+
+  async extents(offset: number, length: number): Promise<readonly ImageExtent[]> {
+    this.#requests.checkRange(offset, length);
+    const found: ImageExtent[] = [];
+    for (const { index, from, length: all } of this.#parts(offset, length)) {
+      const block = await this.table.find(index);
+      if (block === undefined) found.push({ kind: 'hole', length: all, host: 0 });
+      for (let done = 0; block !== undefined && done < all; ) {
+        const [isHere, run] = runOf(block, (from + done) / SECTOR_BYTES, (all - done) / SECTOR_BYTES);
+        const host = isHere ? block.dataOffset + from + done : 0;
+        found.push({ kind: isHere ? 'data' : 'hole', length: run * SECTOR_BYTES, host });
+        done += run * SECTOR_BYTES;
+      }
+    }
+    return found;
   }
 
   write(offset: number, from: readonly Uint8Array[]): Promise<void> {
