@@ -3,7 +3,7 @@ import { MAX_CONFIG_NOTES } from '../../../base/limits.js';
 import type { Note, NoteKind } from '../definition.js';
 
 export class Notes {
-  private readonly notes: Note[] = [];
+  private notes: Note[] = [];
   private untold = 0;
 
   /** Once for a line: many disks of one option may have the same to tell. */
@@ -15,6 +15,11 @@ export class Notes {
     // An error decides whether the guest can be booted: it is never left out.
     if (this.notes.length >= MAX_CONFIG_NOTES && (kind !== 'error' || this.hasError())) this.untold++;
     else this.notes.push({ kind, line, option, text });
+  }
+
+  /** What was said of an option whose value is not taken. */
+  forget(option: string): void {
+    this.notes = this.notes.filter((note) => note.option !== option);
   }
 
   error(line: number | undefined, option: string, text: string): void {

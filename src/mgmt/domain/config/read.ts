@@ -74,6 +74,7 @@ export function readConfig(bytes: Uint8Array, options: ReadOptions = {}): ReadCo
   if (first === '<' || first === '{' || first === '[') {
     const { format: kind, draft } =
       first === '<' ? readXml(source, notes, folder, options) : readJson(source, notes);
+    for (const { key, op } of overrides) if (op === '=') notes.forget(key);
     const changes = { options: overrideOptions(overrides, notes), draft, notes, folder };
     readOptions(changes);
     tellUnread(changes);

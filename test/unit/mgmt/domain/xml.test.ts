@@ -87,6 +87,24 @@ describe("libvirt's errors have their line", () => {
     expect(errors).toEqual([expect.objectContaining({ line, text: expect.stringContaining(why) })]);
   });
 
+  it.each([
+    ["<driver type='qcow2'/>", '', "<secret type='passphrase' uuid='1-2'/>", 'the secret "1-2" of libvirt'],
+    ["<driver type='qcow2'/>", '', "<secret type='passphrase' usage='web'/>", 'the secret "web" of libvirt'],
+    ["<driver type='qcow2'/>", 'source', '', 'a secret of libvirt'],
+    ["<driver type='raw'/>", '', '', 'supported for qcow2, and not for raw'],
+  ])('encrypted: %s %s %s', (driver, where, secret, why) => {
+    const encryption = `\n<encryption format='luks'>${secret}</encryption>`;
+    const [inside, beside] = where === 'source' ? [encryption, ''] : ['', encryption];
+    const text = disk(`${driver}<source file='/a'>${inside}</source><target dev='xvda'/>${beside}`);
+    expect(read(text).notes).toEqual([
+      { kind: 'error', line: 6, option: 'disk', text: expect.stringContaining(why) },
+    ]);
+    // As it says: what takes the disk's place is not wrong for what the disk was.
+    const overrides = ['disk=["/a,qcow2,xvda,w,password-file=/p"]'];
+    const { definition } = readConfig(Buffer.from(text), { folder: '/f', overrides });
+    expect(definition).toMatchObject({ notes: [], disks: [{ path: '/a', passwordFile: '/p' }] });
+  });
+
   it('paths are of the working directory', () => {
     expect(read(disk("<source file='a.img'/><target dev='xvda'/>")).disks[0]).toMatchObject({
       path: '/f/a.img',

@@ -1,7 +1,7 @@
 /** `<devices>` of libvirt's domain XML. */
 import { resolve } from 'node:path';
 import type { XmlElement } from '../../../xml/tree.js';
-import type { NicDefinition } from '../../definition.js';
+import type { DiskFormat, NicDefinition } from '../../definition.js';
 import { cacheMode, diskFormat } from '../xl/disk.js';
 import { nic, parseMac } from '../xl/vif.js';
 import type { XmlReading } from './libvirt.js';
@@ -64,14 +64,17 @@ function readDisk({ draft, notes, folder }: XmlReading, disk: XmlElement): void 
       cache: cacheMode(cache),
       passwordFile: undefined,
     });
-    // The password is one of libvirt's secrets, which are not in its XML.
-    if ([disk, source].some((each) => each?.find('encryption') !== undefined))
-      notes.error(
-        line,
-        'disk',
-        `nothing says where the password of ${vdev} is: name it by password-file= in disk=`,
-      );
+    const encryption = disk.find('encryption') ?? source?.find('encryption');
+    if (encryption !== undefined) notes.error(encryption.line, 'disk', encrypted(encryption, vdev, format));
   }
+}
+
+/** libvirt's driver type `raw` is QEMU's `luks` there. Its secrets are not in its XML. */
+function encrypted(encryption: XmlElement, vdev: string, format: DiskFormat): string {
+  if (format === 'raw') return `${vdev} is encrypted, which is supported for qcow2, and not for raw`;
+  const secret = encryption.find('secret');
+  const name = secret?.get('uuid') ?? secret?.get('usage');
+  return `the password of ${vdev} is ${name === undefined ? 'a secret' : `the secret ${JSON.stringify(name)}`} of libvirt's: name a file with it by password-file= in disk=`;
 }
 
 function readInterface({ draft, notes }: XmlReading, element: XmlElement): void {
