@@ -1,10 +1,10 @@
 /** `xenner create FILE.cfg`: starts the domain that a configuration describes, in a process of its own. */
 import { Command } from 'commander';
 import { readConfigFile } from '../mgmt/domain/config/read.js';
-import { bootable, type DomainDefinition } from '../mgmt/domain/definition.js';
-import { EXIT } from './exit-codes.js';
+import type { DomainDefinition } from '../mgmt/domain/definition.js';
+import { tellNotes } from './definition-notes.js';
 import { addHostOptions, type HostChoice, hostOptions, unused } from './options.js';
-import { noteText, printableText } from './printable.js';
+import { printableText } from './printable.js';
 
 interface CreateOptions extends HostChoice {
   console?: true;
@@ -43,13 +43,7 @@ async function create(path: string, overrides: string[], options: CreateOptions)
   const say = (text: string) => {
     if (options.quiet !== true) process.stderr.write(`xenner: ${printableText(text)}\n`);
   };
-  for (const note of definition.notes)
-    if (note.kind !== 'error') say(noteText(path, note));
-    else process.stderr.write(`xenner: ${noteText(path, note)}\n`);
-  if (!bootable(definition)) {
-    process.exitCode = EXIT.failure;
-    return;
-  }
+  if (!tellNotes(path, definition, options.quiet)) return;
   const { name, cpuWeight, cpuCap } = definition;
   if (cpuWeight !== undefined || cpuCap !== undefined)
     say(`${name}: shares of the CPU are not limited: cpu_weight and cap have no effect`);

@@ -51,13 +51,15 @@ export function uptimeCommand(): Command {
         seconds: secondsSince(startedAt),
       }));
       if (json) return void process.stdout.write(`${JSON.stringify(ages, null, 2)}\n`);
+      // print_uptime() of tools/xl/xl_info.c
+      const now = new Date().toTimeString().slice(0, 'HH:MM:SS'.length);
       const rows = ages.map(({ name, domid, seconds }) => {
         const uptime = uptimeOf(seconds, short === true);
         return short
-          ? `${uptime}, ${name} (${domid})\n`
-          : `${name.padEnd(32)} ${String(domid).padStart(4)} ${uptime}\n`;
+          ? ` ${now} up ${uptime}, ${name} (${domid})\n`
+          : `${name.padEnd(33)} ${String(domid).padStart(4)} ${uptime}\n`;
       });
-      const header = short ? '' : `${'Name'.padEnd(32)} ${'ID'.padStart(4)} Uptime\n`;
+      const header = short ? '' : `${'Name'.padEnd(33)} ${'ID'.padStart(4)} Uptime\n`;
       process.stdout.write(header + rows.join(''));
     });
 }

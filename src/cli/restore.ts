@@ -3,7 +3,6 @@ import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { restoreDomain } from '../xenner/save/restore.js';
 import { addDeviceOptions, type DeviceChoice, deviceDefinitions, withDevices } from './device-options.js';
-import { EXIT } from './exit-codes.js';
 import { addHostOptions, type HostChoice, hostOptions } from './options.js';
 import { addSessionOptions, runSession, type SessionOptions } from './session.js';
 
@@ -56,19 +55,15 @@ async function stay(file: string, { verify, ...options }: RestoreOptions): Promi
 }
 
 async function detach(files: readonly string[], options: RestoreOptions): Promise<void> {
-  const [{ readSavedDefinition }, { bootable }, { noteText, printableText }] = await Promise.all([
+  const [{ readSavedDefinition }, { tellNotes }, { printableText }] = await Promise.all([
     import('../mgmt/domain/live/saved-definition.js'),
-    import('../mgmt/domain/definition.js'),
+    import('./definition-notes.js'),
     import('./printable.js'),
   ]);
   const file = files.at(-1)!;
   const config = files.length > 1 ? files[0] : undefined;
   const { definition } = readSavedDefinition(file, config);
-  for (const note of definition.notes) process.stderr.write(`xenner: ${noteText(config ?? file, note)}\n`);
-  if (!bootable(definition)) {
-    process.exitCode = EXIT.failure;
-    return;
-  }
+  if (!tellNotes(config ?? file, definition)) return;
   const { spawnDomain } = await import('../mgmt/domain/live/spawn.js');
   const live = {
     host: hostOptions(options),

@@ -9,16 +9,33 @@ export function saveCommand(): Command {
     .description("save a live domain to a file, and end it; 'xenner restore' goes on with it")
     .argument('<domain>', 'name or ID')
     .argument('<file>', 'to be written')
+    .argument('[config]', 'what restore is to make of it, in place of what the domain is now')
     .option('-c, --checkpoint', 'the domain runs on')
     .option('-p, --paused', 'the domain stays, paused')
-    .action(async (which: string, file: string, options: { checkpoint?: true; paused?: true }) => {
-      const given = {
-        path: resolve(file),
-        goOn: options.checkpoint === true,
-        pause: options.paused === true,
-      };
-      await ask(await findDomain(which), 'save', given);
-    });
+    .action(save);
+}
+
+interface SaveOptions {
+  checkpoint?: true;
+  paused?: true;
+}
+
+async function save(
+  which: string,
+  file: string,
+  config: string | undefined,
+  { checkpoint, paused }: SaveOptions,
+): Promise<void> {
+  const domain = await findDomain(which);
+  const given = { path: resolve(file), goOn: checkpoint === true, pause: paused === true };
+  if (config === undefined) return void (await ask(domain, 'save', given));
+  const [{ readConfigFile }, { toLibxl }, { tellNotes }] = await Promise.all([
+    import('../mgmt/domain/config/read.js'),
+    import('../mgmt/domain/config/json.js'),
+    import('./definition-notes.js'),
+  ]);
+  const { definition } = readConfigFile(config);
+  if (tellNotes(config, definition)) await ask(domain, 'save', { ...given, config: toLibxl(definition) });
 }
 
 export function dumpCoreCommand(): Command {

@@ -4,8 +4,7 @@ import { Command } from 'commander';
 import { usageOf } from '../mgmt/domain/client.js';
 import type { UsageInfo } from '../mgmt/domain/live/control.js';
 import { type FoundDomain, liveDomains } from '../mgmt/domain/live/runtime-directory.js';
-import { cpuSeconds, hostMemoryKiB } from '../mgmt/domain/live/usage.js';
-import { letters } from './list.js';
+import { cpuSeconds, hostMemoryKiB, isBusy } from '../mgmt/domain/live/usage.js';
 import { wholeNumber } from './options.js';
 import { printableText } from './printable.js';
 
@@ -13,6 +12,7 @@ interface TopOptions {
   readonly delay: number;
   readonly iterations?: number;
   readonly batch?: true;
+  readonly json?: true;
 }
 
 const SECTOR_BYTES = 512;
@@ -26,6 +26,7 @@ export function topCommand(): Command {
     .option('-d, --delay <seconds>', 'between two looks', wholeNumber, 3)
     .option('-i, --iterations <n>', 'so many looks', wholeNumber)
     .option('-b, --batch', 'one table after the other, for programs')
+    .option('--json', 'the same as JSON, one line for each look')
     .action(top);
 }
 
@@ -40,7 +41,7 @@ interface Look {
 async function top(options: TopOptions): Promise<void> {
   const { stdin, stdout } = process;
   const leave = new AbortController();
-  const isScreen = options.batch !== true && stdout.isTTY === true;
+  const isScreen = !options.batch && !options.json && stdout.isTTY === true;
   const raw = isScreen && stdin.isTTY === true;
   const key = (typed: Buffer) => {
     if (typed.some((byte) => LEAVE.includes(byte))) leave.abort();
@@ -51,7 +52,9 @@ async function top(options: TopOptions): Promise<void> {
     let before: readonly Look[] = [];
     for (let round = 1; !leave.signal.aborted; round++) {
       const looks = await lookAt(await liveDomains());
-      stdout.write(`${isScreen ? CLEAR : ''}${table(looks, before)}`);
+      const domains = looks.map((look) => figures(look, before));
+      if (options.json) stdout.write(`${JSON.stringify({ atMs: Date.now(), domains })}\n`);
+      else stdout.write(`${isScreen ? CLEAR : ''}${table(domains)}`);
       before = looks;
       if (round >= (options.iterations ?? Infinity)) break;
       await delay(options.delay * 1000, undefined, { signal: leave.signal }).catch(() => {});
@@ -74,6 +77,33 @@ async function lookAt(domains: readonly FoundDomain[]): Promise<Look[]> {
   return looks.flat();
 }
 
+/** What one domain has used since its guest began. */
+function figures({ domain, usage, cpuSeconds, atMs }: Look, before: readonly Look[]) {
+  const { name, domid, vcpus } = domain;
+  const { nics, sentBytes, receivedBytes, disks, maxMemoryMiB, currentMemoryMiB } = usage;
+  const last = before.find((other) => other.domain.domid === domid);
+  // Since the look before: with the first there is none.
+  const cpuPercent = last && (100_000 * (cpuSeconds - last.cpuSeconds)) / (atMs - last.atMs);
+  const memoryKiB = Math.round(currentMemoryMiB * 1024);
+  const maxMemoryKiB = maxMemoryMiB * 1024;
+  const sum = (of: 'reads' | 'writes' | 'readBytes' | 'writtenBytes') =>
+    disks.reduce((all, each) => all + each[of], 0);
+  return {
+    ...{ name, domid, state: letters(domain), cpuSeconds, cpuPercent, memoryKiB, maxMemoryKiB, vcpus },
+    ...{ nics, sentBytes, receivedBytes, disks: disks.length, reads: sum('reads'), writes: sum('writes') },
+    ...{ readBytes: sum('readBytes'), writtenBytes: sum('writtenBytes') },
+  };
+}
+
+type Figures = ReturnType<typeof figures>;
+
+/** xentop's six places: dying, shut down, blocked, crashed, paused, running. */
+function letters({ state, pid, shutdownReason }: FoundDomain): string {
+  if (state === 'paused') return '----p-';
+  if (state === 'shutdown') return shutdownReason === 'crash' ? '---c--' : '-s----';
+  return isBusy(pid) ? '-----r' : '--b---';
+}
+
 const HEADER = [
   ...['NAME', 'STATE', 'CPU(sec)', 'CPU(%)', 'MEM(k)', 'MEM(%)', 'MAXMEM(k)', 'MAXMEM(%)', 'VCPUS', 'NETS'],
   ...['NETTX(k)', 'NETRX(k)', 'VBDS', 'VBD_OO', 'VBD_RD', 'VBD_WR', 'VBD_RSECT', 'VBD_WSECT', 'SSID'],
@@ -81,29 +111,28 @@ const HEADER = [
 /** xentop's, of tools/xentop/xentop.c. */
 const WIDTHS = [10, 6, 10, 6, 10, 6, 10, 9, 5, 4, 8, 8, 4, 8, 8, 8, 10, 10, 4];
 
-function table(looks: readonly Look[], before: readonly Look[]): string {
-  const rows = [HEADER, ...looks.map((look) => cells(look, before))];
+function table(domains: readonly Figures[]): string {
+  const rows = [HEADER, ...domains.map(cells)];
   const lines = rows.map((row) => row.map((cell, i) => cell.padStart(WIDTHS[i]!)).join(' '));
   return `${lines.join('\n')}\n`;
 }
 
-function cells(look: Look, before: readonly Look[]): string[] {
-  const { domain, usage, cpuSeconds, atMs } = look;
-  const last = before.find((other) => other.domain.domid === domain.domid);
-  const share = last === undefined ? 0 : (100_000 * (cpuSeconds - last.cpuSeconds)) / (atMs - last.atMs);
-  const memoryKiB = Math.round(usage.currentMemoryMiB * 1024);
-  const maxKiB = usage.maxMemoryMiB * 1024;
+function cells(domain: Figures): string[] {
+  const { cpuSeconds, cpuPercent = 0, memoryKiB, maxMemoryKiB, sentBytes, receivedBytes } = domain;
   const ofHost = (kib: number) => ((100 * kib) / hostMemoryKiB()).toFixed(1);
   const kib = (bytes: number) => String(Math.floor(bytes / 1024));
-  const { nics, sentBytes, receivedBytes, disks } = usage;
-  const sum = (of: 'reads' | 'writes' | 'readBytes' | 'writtenBytes') =>
-    disks.reduce((all, each) => all + each[of], 0);
   const sectors = (bytes: number) => String(Math.floor(bytes / SECTOR_BYTES));
   return [
-    ...[printableText(domain.name), letters(domain), String(Math.floor(cpuSeconds)), share.toFixed(1)],
-    ...[String(memoryKiB), ofHost(memoryKiB), String(maxKiB), ofHost(maxKiB), String(domain.vcpus)],
-    ...[String(nics), kib(sentBytes), kib(receivedBytes), String(disks.length), '0'],
-    ...[String(sum('reads')), String(sum('writes')), sectors(sum('readBytes')), sectors(sum('writtenBytes'))],
+    ...[printableText(domain.name), domain.state, String(Math.floor(cpuSeconds)), cpuPercent.toFixed(1)],
+    ...[
+      String(memoryKiB),
+      ofHost(memoryKiB),
+      String(maxMemoryKiB),
+      ofHost(maxMemoryKiB),
+      String(domain.vcpus),
+    ],
+    ...[String(domain.nics), kib(sentBytes), kib(receivedBytes), String(domain.disks), '0'],
+    ...[String(domain.reads), String(domain.writes), sectors(domain.readBytes), sectors(domain.writtenBytes)],
     // Flask's label, which nothing here has.
     '0',
   ];

@@ -202,7 +202,7 @@ describe.skipIf(missing !== undefined)(title, { timeout: 4 * BOOT_TIMEOUT_MS }, 
     await output('create', host.config('renamed', `on_crash = "rename-restart"\n${spec}`));
     const before = await info('renamed');
     const banner = await bannerAt('renamed');
-    const isOther = ({ name, state }: Listed) => /^renamed-\d{8}T\d{6}Z$/.test(name) && state === '----c-';
+    const isOther = ({ name, state }: Listed) => /^renamed-\d{8}T\d{6}Z$/.test(name) && state === '---sc-';
     await crash('renamed', (all) => all.some(isOther) && all.some(({ name }) => name === 'renamed'));
     const [kept] = (await list()).filter(isOther);
     expect(await shell('renamed', 'echo $((6 * 7))')).toBe('42\n');

@@ -16,7 +16,7 @@ import { cacheMode, diskFormat } from './xl/disk.js';
 import { nic, parseMac } from './xl/vif.js';
 
 type Json = null | boolean | number | string | Json[] | { [name: string]: Json };
-type JsonObject = { [name: string]: Json };
+export type JsonObject = { [name: string]: Json };
 
 const KIB_PER_MIB = 1024;
 /** libxl_action_on_shutdown, by the words of xl.cfg. */

@@ -91,6 +91,6 @@ function preservedName(name: string): string {
 
 async function preserved(name: string): Promise<number> {
   const prefix = preservedName(name).slice(0, -'YYYYMMDDTHHMMSSZ'.length);
-  const ended = (await liveDomains()).filter(({ state }) => state === 'crashed' || state === 'shutdown');
+  const ended = (await liveDomains()).filter(({ state }) => state === 'shutdown');
   return ended.filter((other) => other.name.startsWith(prefix) && /-\d{8}T\d{6}Z$/.test(other.name)).length;
 }

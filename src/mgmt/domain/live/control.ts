@@ -5,6 +5,7 @@
 
 import type { VcpuUsage } from '../../../xenner/domain/vcpu-usage.js';
 import type { ImageCounters } from '../../storage/counted-image.js';
+import type { JsonObject } from '../config/json.js';
 import type { DomainDefinition } from '../definition.js';
 import type { DomainRecord } from './runtime-directory.js';
 
@@ -92,7 +93,8 @@ export interface ControlCommands {
   rename: [{ name: string }, null];
   /** Absolute path, as the next one. Also of a guest that has ended and is preserved. */
   'dump-core': [{ path: string }, null];
-  save: [{ path: string; goOn: boolean; pause: boolean }, null];
+  /** `config`: a definition as libxl writes it, to be kept in the file instead of the domain's own. */
+  save: [{ path: string; goOn: boolean; pause: boolean; config?: JsonObject }, null];
   'xenstore-ls': [{ path: string }, readonly StoreNode[]];
   'block-list': [Record<string, never>, readonly BlockInfo[]];
   /** As xl-disk-configuration(5). */

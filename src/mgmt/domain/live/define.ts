@@ -17,11 +17,13 @@ export async function startLive(
   { log, listening = () => {} }: { log?: string; listening?: (domid: number) => void } = {},
 ): Promise<LiveDomain> {
   const definition = withIdentity(open);
+  const { numaNode } = options.host;
   const folder = await DomainFolder.claim({
     name: definition.name,
     uuid: definition.uuid!,
     memoryMiB: definition.maxMemoryMiB,
     vcpus: definition.maxVcpus,
+    ...(numaNode !== undefined && { numaNode }),
   });
   if (log !== undefined) renameSync(log, folder.file('log'));
   return LiveDomain.start(folder, definition, options, say, listening);

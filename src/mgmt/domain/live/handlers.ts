@@ -1,6 +1,7 @@
 /** What a live domain does when it is asked, by command. What clients send is looked at here. */
 import { isAbsolute } from 'node:path';
 import { XennerError } from '../../../base/errors.js';
+import type { JsonObject } from '../config/json.js';
 import type { ControlHandlers } from './control-server.js';
 import type { LiveDomain } from './live-domain.js';
 import { nodesBelow, withStore } from './store.js';
@@ -19,6 +20,11 @@ function absolute(value: unknown, name: string): string {
 function number(value: unknown, name: string): number {
   if (typeof value === 'number') return value;
   throw new XennerError('EINVAL', `${name}: a number is needed`);
+}
+
+function object(value: unknown, name: string): JsonObject {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as JsonObject;
+  throw new XennerError('EINVAL', `${name}: an object is needed`);
 }
 
 export function handlersOf(live: LiveDomain): ControlHandlers {
@@ -44,8 +50,15 @@ export function handlersOf(live: LiveDomain): ControlHandlers {
     'vcpu-set': ({ count }) => done(() => live.running.control.setVcpus(number(count, 'count'))),
     rename: ({ name }) => done(() => live.rename(text(name, 'name'))),
     'dump-core': ({ path }) => done(() => live.dumpCore(absolute(path, 'path'))),
-    save: ({ path, goOn, pause }) =>
-      done(() => live.save(absolute(path, 'path'), { goOn: goOn === true, pause: pause === true })),
+    save: ({ path, goOn, pause, config }) =>
+      done(() => {
+        const how = { goOn: goOn === true, pause: pause === true };
+        return live.save(
+          absolute(path, 'path'),
+          how,
+          config === undefined ? undefined : object(config, 'config'),
+        );
+      }),
     'xenstore-ls': async ({ path }) => {
       const from = text(path, 'path');
       return withStore(live.running, (store) => nodesBelow(store, from));

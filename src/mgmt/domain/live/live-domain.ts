@@ -9,7 +9,7 @@ import { restoreDomain } from '../../../xenner/save/restore.js';
 import { XenstoreSocket } from '../../../xenner/xenstore/index.js';
 import type { MenuChoice } from '../../guestfs/boot.js';
 import type { BootConfig } from '../../guestfs/loader/boot-config.js';
-import { toLibxl } from '../config/json.js';
+import { type JsonObject, toLibxl } from '../config/json.js';
 import type { DomainDefinition } from '../definition.js';
 import { afterEnd } from './after-end.js';
 import { type BootFiles, bootFiles } from './boot-files.js';
@@ -177,9 +177,21 @@ export class LiveDomain {
     });
   }
 
-  async save(path: string, { goOn, pause }: { goOn: boolean; pause: boolean }): Promise<void> {
-    await this.running.save(path, { continue: goOn || pause, userData: toLibxl(this.#now()) });
+  /** @param config as libxl writes it: what the file is to say of the domain, instead of what it is now */
+  async save(
+    path: string,
+    { goOn, pause }: { goOn: boolean; pause: boolean },
+    config: JsonObject = toLibxl(this.#now()),
+  ): Promise<void> {
+    const { state } = this.folder.record;
+    // Before: it stays as it is in the file.
     if (pause) await this.pause();
+    try {
+      await this.running.save(path, { continue: goOn || pause, userData: config });
+    } catch (error) {
+      if (pause && state === 'running') await this.unpause();
+      throw error;
+    }
   }
 
   async dumpCore(path: string): Promise<void> {
@@ -317,7 +329,7 @@ export class LiveDomain {
     this.#next = next === 'restart' ? 'restart' : 'destroy';
     if (next === 'preserve') {
       this.#tell(end.reason);
-      await this.#preserve(end.reason === 'crash' ? 'crashed' : 'shutdown');
+      await this.#preserve(end.reason);
     }
     this.#remains = undefined;
   }
@@ -331,8 +343,8 @@ export class LiveDomain {
   }
 
   /** Until somebody destroys it. */
-  async #preserve(state: 'crashed' | 'shutdown'): Promise<void> {
-    this.folder.setState(state);
+  async #preserve(reason: EndReason): Promise<void> {
+    this.folder.setState('shutdown', reason);
     if (this.#isToEnd) return;
     await new Promise<void>((resolve) => {
       this.#release = resolve;

@@ -19,10 +19,11 @@ import { XennerError } from '../../../base/errors.js';
 import { isRangeShared, shareRange } from '../../../kvm/index.js';
 import { DOMID_FIRST_RESERVED } from '../../../xenner/abi/xen.js';
 import { checkDomainName } from '../../../xenner/domain/identity.js';
+import type { EndReason } from '../../../xenner/domain/messages.js';
 import { runtimeDirectory } from '../../state/directories.js';
 import { exclusively, openLock } from '../../state/exclusively.js';
 
-export type LiveState = 'running' | 'paused' | 'shutdown' | 'crashed';
+export type LiveState = 'running' | 'paused' | 'shutdown';
 
 /** What is known of a live domain without asking it. */
 export interface DomainRecord {
@@ -33,6 +34,10 @@ export interface DomainRecord {
   readonly memoryMiB: number;
   readonly vcpus: number;
   readonly state: LiveState;
+  /** Of a guest that was shut down. */
+  readonly shutdownReason?: EndReason;
+  /** Where all of its memory is; undefined: anywhere. */
+  readonly numaNode?: number;
   /** Milliseconds since 1970. */
   readonly startedAt: number;
 }
@@ -158,7 +163,9 @@ export class DomainFolder {
   }
 
   /** Makes it, under a domid that nobody has. @throws XennerError (rejection) EDOMAIN_EXISTS, EDOMAIN_NAME, ERUNDIR, EBUSY */
-  static claim(record: Pick<DomainRecord, 'name' | 'uuid' | 'memoryMiB' | 'vcpus'>): Promise<DomainFolder> {
+  static claim(
+    record: Pick<DomainRecord, 'name' | 'uuid' | 'memoryMiB' | 'vcpus' | 'numaNode'>,
+  ): Promise<DomainFolder> {
     checkDomainName(record.name);
     const directory = runtimeDirectory();
     return exclusively(join(directory, FILES.lock), () => {
@@ -185,8 +192,8 @@ export class DomainFolder {
     return join(this.path, FILES[name]);
   }
 
-  setState(state: LiveState): void {
-    this.#record = { ...this.#record, state };
+  setState(state: LiveState, shutdownReason?: EndReason): void {
+    this.#record = { ...this.#record, state, ...(shutdownReason !== undefined && { shutdownReason }) };
     this.#write();
   }
 
