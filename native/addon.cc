@@ -14,8 +14,8 @@
 #include "kvm_vcpu.h"
 #include "kvm_vcpu_threads.h"
 #include "kvm_vm.h"
-#include "net_link.h"
 #include "net_tap.h"
+#include "netlink.h"
 #include "notifier.h"
 #include "socket_pair.h"
 #include "vcpu_kick.h"
@@ -43,7 +43,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   init_file_lock(env, exports);
   init_file_range(env, exports);
   init_kvm_probe(env, exports);
-  init_net_link(env, exports);
+  init_netlink(env, exports);
   init_socket_pair(env, exports);
   return exports;
 }

@@ -204,3 +204,13 @@ export const MAX_POOL_VOLUMES = 1_000_000;
 export const MAX_DEFINITIONS = 16_384;
 /** Of a file's name there are 255; some are for what is put behind. */
 export const MAX_DEFINITION_NAME_BYTES = 200;
+
+/* The host's network interfaces */
+/** All links with all that they say of themselves: some thousands. */
+export const MAX_NETLINK_ANSWER_BYTES = 64 * MIB;
+/** Of a bridge or bond, as its document has them; and addresses of one protocol. */
+export const MAX_INTERFACE_PORTS = 1024;
+export const MAX_INTERFACE_ADDRESSES = 256;
+/** Of one system's configuration; each no larger than MAX_NETWORK_FILE_BYTES. */
+export const MAX_NETWORK_FILES = 4096;
+export const MAX_NETWORK_FILE_BYTES = 1 * MIB;

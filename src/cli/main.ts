@@ -2,12 +2,14 @@
 import { runCommandLine } from './command-line.js';
 import { DOMAIN_COMMANDS } from './domain-commands.js';
 import { GUEST_COMMANDS } from './guest-commands.js';
+import { INTERFACE_COMMANDS } from './interface-commands.js';
 import { STORAGE_COMMANDS } from './storage-commands.js';
 
 void runCommandLine({
   ...GUEST_COMMANDS,
   ...DOMAIN_COMMANDS,
   ...STORAGE_COMMANDS,
+  ...INTERFACE_COMMANDS,
   inspect: async () => (await import('./inspect.js')).inspectCommand(),
   config: async () => (await import('./config.js')).configCommand(),
   import: async () => (await import('./import.js')).importCommand(),

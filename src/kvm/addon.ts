@@ -88,6 +88,13 @@ export interface NativeFileIo {
   close(): void;
 }
 
+/** See netlink.h. */
+export interface NativeNetlinkEvents {
+  /** The messages of one datagram, null if there is none now. Throws ENOBUFS where some were lost. */
+  receive(): Buffer | null;
+  close(): void;
+}
+
 /** A tap, or a macvtap: see net_tap.h. */
 export interface NativeNetTap {
   /** The interface's. */
@@ -157,8 +164,13 @@ export interface Addon extends KvmAddon {
   Notifier: { new (callback: () => void): NativeNotifier };
   /** Of /dev/net/tun and a name, `%d` in which the kernel fills in; or of a macvtap's device and whatever name. */
   NetTap: { new (path: string, name: string, notifier: number): NativeNetTap };
-  /** A request of rtnetlink with NLM_F_ACK. Throws the errno of the answer, and `what`. */
-  linkRequest(message: Uint8Array, what: string): void;
+  /** RTMGRP_* groups of rtnetlink. */
+  NetlinkEvents: { new (groups: number, notifier: number): NativeNetlinkEvents };
+  /**
+   * A request of rtnetlink with NLM_F_ACK or NLM_F_DUMP, and all messages of its answer, the last of which is NLMSG_ERROR or
+   * NLMSG_DONE. Throws an errno with `what`; E2BIG: there are more than maxBytes.
+   */
+  netlinkRequest(message: Uint8Array, maxBytes: number, what: string): Buffer;
   /** Of a network interface; 0: there is none. */
   linkIndex(name: string): number;
   /** Descriptors of the two ends of a stream, each with room for so many bytes that are not read, or as many as the host allows. */

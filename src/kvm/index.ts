@@ -50,12 +50,37 @@ export {
   changeLink,
   createLink,
   deleteLink,
+  IFF_LOOPBACK,
+  IFF_UP,
   type LinkChange,
   linkIndex,
-  type MacvlanMode,
-  type NewLink,
 } from './net-link.js';
 export { type NetTap, openTap, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from './net-tap.js';
+export {
+  type Address,
+  addAddress,
+  addRoute,
+  type Family,
+  linkTowards,
+  type Route,
+  RT_TABLE_MAIN,
+  readAddresses,
+  readRoutes,
+  removeAddress,
+  removeRoute,
+} from './netlink/addresses.js';
+export {
+  ARP_VALIDATE,
+  type ArpValidate,
+  BOND_MODES,
+  type BondData,
+  type BondMode,
+  type Link,
+  type MacvlanMode,
+  type NewLink,
+  readLinks,
+} from './netlink/links.js';
+export { linkErrno, type NetworkWatch, watchNetwork } from './netlink/request.js';
 export { createNotifier, type Notifier, notify } from './notifier.js';
 export { type SocketPair, socketPair } from './socket-pair.js';
 export { hasSoftCpu, softEngine } from './soft-engine.js';

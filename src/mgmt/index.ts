@@ -2,9 +2,14 @@
  * `xenner/mgmt`: the host, managed. StoragePools are this user's storage pools, a StoragePool has StorageVolumes; documents, states
  * and errors' codes are libvirt's (https://libvirt.org/formatstorage.html). Sizes are in bytes. Whatever fails, rejects with an XennerError: a
  * PoolError, whose `code` is libvirt's name for it, or one of the host's. What is done to images as such is qemu-img's, and so are the
- * shapes of what is told of them (QEMU's qapi/block-core.json).
+ * shapes of what is told of them (QEMU's qapi/block-core.json). HostInterfaces are the host's network interfaces, with documents of
+ * libvirt's interface.rng.
  */
 export { XennerError } from '../base/errors.js';
+export type { NetworkWatch } from '../kvm/index.js';
+export { InterfaceError, type InterfaceErrorCode } from './network/errors.js';
+export type { HostInterface } from './network/host-interface.js';
+export { HostInterfaces, type InterfaceFilter } from './network/host-interfaces.js';
 export type { BuildOptions, VolumeOptions } from './storage/pool/backend.js';
 export type {
   BackingStore,

@@ -4,6 +4,9 @@ import { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { loadAddon } from '../../src/kvm/addon.js';
 import { changeLink, createLink, linkIndex, openTap, socketPair } from '../../src/kvm/index.js';
+import { linkHeader } from '../../src/kvm/netlink/links.js';
+import { encodeMessage, NLM_F_DUMP, RTM_GETLINK, RTM_NEWLINK } from '../../src/kvm/netlink/message.js';
+import { request } from '../../src/kvm/netlink/request.js';
 
 const addon = loadAddon();
 
@@ -35,22 +38,37 @@ describe('rtnetlink', () => {
     expect(linkIndex('a'.repeat(1000))).toBeUndefined();
   });
   it.each([
-    { name: 'no message', args: ['x', 'what'] },
-    { name: 'half a header', args: [new Uint8Array(15), 'what'] },
-    { name: 'words', args: [new Uint16Array(20), 'what'] },
-    { name: 'no name for it', args: [new Uint8Array(32)] },
+    { name: 'no message', args: ['x', 9, 'what'] },
+    { name: 'half a header', args: [new Uint8Array(15), 9, 'what'] },
+    { name: 'words', args: [new Uint16Array(20), 9, 'what'] },
+    { name: 'no bound', args: [new Uint8Array(32), -1, 'what'] },
+    { name: 'no name for it', args: [new Uint8Array(32), 9] },
   ])('refuses $name', ({ args }) => {
-    expect(() => Reflect.apply(addon.linkRequest, undefined, args)).toThrow(
+    expect(() => Reflect.apply(addon.netlinkRequest, undefined, args)).toThrow(
       expect.objectContaining({ code: 'EINVAL' }),
     );
   });
   it('says what the kernel makes of nonsense', () => {
-    const message = Buffer.alloc(32);
-    message.writeUInt32LE(32, 0);
-    message.writeUInt16LE(16, 4);
-    message.writeUInt16LE(5, 6);
-    message.writeInt32LE(0x7fffffff, 20);
-    expect(() => addon.linkRequest(message, 'a try')).toThrow(/^a try: /);
+    const failure = () => request('try', RTM_NEWLINK, 0, linkHeader(0x7fffffff));
+    expect(failure).toThrow(/^cannot try: /);
+    expect(() => request('try', 9999, 0, Buffer.alloc(16))).toThrow(/^cannot try: .*not supported/);
+  });
+  it('waits for no answer that does not come, and takes no more than it was allowed', () => {
+    const unanswered = encodeMessage(RTM_NEWLINK, 0);
+    unanswered.writeUInt32LE(400, 0);
+    expect(() => addon.netlinkRequest(unanswered, 99, 'a try')).toThrow(
+      expect.objectContaining({ code: 'EAGAIN', message: expect.stringMatching(/^a try: /) }),
+    );
+    const all = encodeMessage(RTM_GETLINK, NLM_F_DUMP, linkHeader(0));
+    expect(() => addon.netlinkRequest(all, 99, 'a try')).toThrow(expect.objectContaining({ code: 'E2BIG' }));
+  });
+  it('has sockets for events that can be closed twice, and say so', () => {
+    const events = new addon.NetlinkEvents(1, 1);
+    expect(events.receive()).toBeNull();
+    events.close();
+    events.close();
+    expect(() => events.receive()).toThrow(expect.objectContaining({ code: 'EBADF' }));
+    expect(() => Reflect.construct(addon.NetlinkEvents, [-1, 1])).toThrow();
   });
   it('is not asked about what is no address, and no interface', () => {
     expect(() => changeLink('lo', { address: '00:16:3e' })).toThrow('"00:16:3e" is no MAC address');

@@ -57,7 +57,8 @@ export class Virsh {
   }
 
   run(...args: string[]): Promise<Outcome> {
-    const uri = `storage:///system?socket=${this.folder}/libvirt-sock`;
+    const driver = args[0]?.startsWith('iface-') ? 'interface' : 'storage';
+    const uri = `${driver}:///system?socket=${this.folder}/libvirt-sock`;
     return outcomeOf('virsh', ['-c', uri, ...args], { LC_ALL: 'C.UTF-8' });
   }
 
