@@ -100,8 +100,11 @@ export const MAX_BLOCK_RING_PAGE_ORDER = 4;
 export const MAX_BLOCK_INDIRECT_SEGMENTS = 256;
 /** Per queue, as Linux's back end. */
 export const MAX_BLOCK_PERSISTENT_GRANTS = 1056;
-/** Requests and segments that a queue takes before others have their turn. */
-export const MAX_BLOCK_WORK_PER_TURN = 1024;
+/**
+ * Requests and segments that a queue takes before others have their turn, and before the guest hears of what is done: it works on
+ * 1 MiB while the next one is copied.
+ */
+export const MAX_BLOCK_WORK_PER_TURN = 256;
 
 /* Network devices */
 /** Each is two rings and two ports of the guest's; Linux's front end takes as many as it has vCPUs. */

@@ -6,20 +6,22 @@
  * One bit a port, and above them a summary: one bit for each 32-bit word of ports. A poster sets the port first and the
  * summary after; the drainer clears the summary first. So whatever is posted while the inbox is drained is either seen
  * or leaves its summary bit set for the next time.
+ *
+ * The other way there is one more bit a port: whether the back end there is patient.
  */
 import { EVTCHN_2L_NR_CHANNELS } from './abi/event-channel.js';
 
 const PORT_WORDS = EVTCHN_2L_NR_CHANNELS / 32;
 const SUMMARY_WORDS = PORT_WORDS / 32;
+const PATIENT = SUMMARY_WORDS + PORT_WORDS;
 
 export class EventInbox {
   readonly #words: Int32Array;
 
   /** @param buffer the inbox of another thread; default: a new one */
-  constructor(readonly buffer = new SharedArrayBuffer((SUMMARY_WORDS + PORT_WORDS) * 4)) {
+  constructor(readonly buffer = new SharedArrayBuffer((PATIENT + PORT_WORDS) * 4)) {
     this.#words = new Int32Array(buffer);
-    if (this.#words.length !== SUMMARY_WORDS + PORT_WORDS)
-      throw new RangeError('not the buffer of an EventInbox');
+    if (this.#words.length !== PATIENT + PORT_WORDS) throw new RangeError('not the buffer of an EventInbox');
   }
 
   /**
@@ -36,6 +38,17 @@ export class EventInbox {
     if ((Atomics.or(this.#words, SUMMARY_WORDS + word, bit) & bit) !== 0) return false;
     Atomics.or(this.#words, word >>> 5, 1 << (word & 31));
     return true;
+  }
+
+  /** Any thread: who is behind a port of the guest's rather hears of much at once than of little at a time, or does not any more. */
+  setPatient(port: number, patient: boolean): void {
+    const word = PATIENT + (port >>> 5);
+    if (patient) Atomics.or(this.#words, word, 1 << (port & 31));
+    else Atomics.and(this.#words, word, ~(1 << (port & 31)));
+  }
+
+  isPatient(port: number): boolean {
+    return (Atomics.load(this.#words, PATIENT + (port >>> 5)) & (1 << (port & 31))) !== 0;
   }
 
   /** The vCPU thread: takes out what was posted. Four loads when there is nothing. */

@@ -6,6 +6,8 @@ import type { HostGrant } from '../grants/host-grants.js';
 export interface BackendChannel {
   /** Raises the guest's port; any number of times costs one interrupt. Nothing happens once either side has closed it. */
   notify(): void;
+  /** From now on a guest that is at work may be left to it for a moment before `onEvent` is called, or not any more. */
+  bePatient(patient: boolean): void;
   /** Idempotent. `onEvent` is not called afterwards. */
   close(): void;
 }

@@ -145,8 +145,10 @@ export class Backends implements BackendHost {
       close();
       throw error;
     }
+    this.domain.inbox.setPatient(port, false);
     return {
       notify: () => open && this.#raise(port),
+      bePatient: (patient) => open && this.domain.inbox.setPatient(port, patient),
       close: () => {
         if (!open) return;
         close();

@@ -21,10 +21,10 @@ import { GrantTable } from '../grant-table.js';
 import { PageTypes } from '../mm/page-types.js';
 import { flushTlb } from '../mm/tlb.js';
 import { PAGE, type XenFrames } from '../monitor/frames.js';
-import { loadMonitorImage, type MonitorImage, monitorImageIn } from '../monitor/image.js';
+import { loadMonitorImage, type MonitorImage } from '../monitor/image.js';
 import * as monitor from '../monitor/vcpu-area.js';
 import type { AbiProfile } from '../profile/abi-profile.js';
-import { restoreMachine, saveMachine } from '../save/machine.js';
+import { restoreMachine, savedMonitor, saveMachine } from '../save/machine.js';
 import { restoreMemory } from '../save/memory.js';
 import type { SavedMachine } from '../save/save-file.js';
 import type { Json } from '../save/saved.js';
@@ -149,7 +149,7 @@ export class Machine implements Domain {
       (_, id) => new VirtualCpu(this, id, this.#engineMachine.createVcpu(id)),
     );
     this.events = new EventChannels(this);
-    this.hostPorts = new HostPorts(this.events, this.#engineMachine);
+    this.hostPorts = new HostPorts(this.events, this.#engineMachine, host.inbox, this);
     this.storePort = this.hostPorts.create(host.storeNotifier);
     this.consolePort = this.hostPorts.create(host.consoleNotifier);
     writeDomainArea(this);
@@ -185,7 +185,7 @@ export class Machine implements Domain {
       const vcpu = this.#stopped.shift() ?? this.#wait();
       if (vcpu === undefined) this.#attend();
       else if (this.#handle(vcpu)) this.resume(vcpu);
-      else this.debugger?.settle();
+      else this.#rest();
       this.orders.step();
     }
     if (this.memory.isDamaged)
@@ -348,6 +348,12 @@ export class Machine implements Domain {
     return goesOn ?? false;
   }
 
+  /** A vCPU does not go on: it sleeps, mostly. */
+  #rest(): void {
+    this.hostPorts.sleep();
+    this.debugger?.settle();
+  }
+
   #wait(): VirtualCpu | undefined {
     const stopped = this.#engineMachine.wait();
     this.exits.setEngine(this.#engineMachine.ownExits);
@@ -374,10 +380,13 @@ export class Machine implements Domain {
     }
     const now = this.systemTime();
     if (now >= this.watchdogs.deadline) this.shutdown(SHUTDOWN_watchdog);
+    this.hostPorts.attend(now);
     for (const vcpu of this.vcpus) vcpu.attend(now);
     // Anew even for the same time: the host's clock may have been a little early.
     this.#armed = Infinity;
-    this.arm(Math.min(this.watchdogs.deadline, ...this.vcpus.map(({ timers }) => timers.armed)));
+    this.arm(
+      Math.min(this.watchdogs.deadline, this.hostPorts.due, ...this.vcpus.map(({ timers }) => timers.armed)),
+    );
   }
 
   #publishTime(): void {
@@ -387,11 +396,4 @@ export class Machine implements Domain {
     });
     this.clock.publish(this.memory, this.area, timeInfos);
   }
-}
-
-function savedMonitor(memory: GuestMemory, at: Gpa): MonitorImage {
-  const image = monitorImageIn(memory, at);
-  if (image === undefined)
-    throw new XennerError('ESAVE_DAMAGED', 'the save file is damaged: its guest has no monitor');
-  return image;
 }

@@ -1,8 +1,10 @@
 /** The state of a domain at rest as JSON, and a domain made from that. Memory is kept apart: save-file.ts. */
 import { XennerError } from '../../base/errors.js';
+import type { Gpa, GuestMemory } from '../../kvm/index.js';
 import { guestCpuid } from '../cpuid.js';
 import type { Machine } from '../domain/machine.js';
 import type { RingPfns } from '../domain/start-of-day.js';
+import { type MonitorImage, monitorImageIn } from '../monitor/image.js';
 import { saveConfig } from './config.js';
 import { missingFeatures } from './cpu-features.js';
 import { hex64, type Json, Saved } from './saved.js';
@@ -71,4 +73,12 @@ function checkCpu(engine: string, ...tables: Parameters<typeof missingFeatures>)
     `the guest uses what the CPU of the ${engine} engine has not here: ${missing.join(', ')}`,
     'restore it on another engine or another host',
   );
+}
+
+/** The one that the guest ran with. @throws XennerError ESAVE_DAMAGED */
+export function savedMonitor(memory: GuestMemory, at: Gpa): MonitorImage {
+  const image = monitorImageIn(memory, at);
+  if (image === undefined)
+    throw new XennerError('ESAVE_DAMAGED', 'the save file is damaged: its guest has no monitor');
+  return image;
 }

@@ -22,6 +22,14 @@ describe('one thread', () => {
     for (const port of posts) inbox.post(port);
     expect([drained(inbox), drained(inbox)]).toEqual([expected, []]);
   });
+  it('knows whose back ends are patient, whatever is posted', () => {
+    const inbox = new EventInbox();
+    for (const port of [0, 31, 32, 4095]) inbox.setPatient(port, true);
+    inbox.setPatient(31, false);
+    inbox.post(33);
+    expect([0, 30, 31, 32, 33, 4095].filter((port) => inbox.isPatient(port))).toEqual([0, 32, 4095]);
+    expect(drained(inbox)).toEqual([33]);
+  });
   it('says whether a post is new', () => {
     const inbox = new EventInbox();
     expect([inbox.post(31), inbox.post(31), inbox.post(30)]).toEqual([true, false, true]);

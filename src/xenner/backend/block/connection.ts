@@ -98,6 +98,7 @@ export class BlockConnection implements BackendConnection {
       protocol,
       grants,
       notify: () => held.channel?.notify(),
+      bePatient: (patient) => held.channel?.bePatient(patient),
       broken: (reason) => this.#break(reason),
       failed,
     });

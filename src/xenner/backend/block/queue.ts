@@ -27,6 +27,8 @@ import { type Protocol, type Segment, segmentsAt } from './protocol.js';
 import { releaseAll, SECTOR_BYTES, sectorsOf, vectorsOf } from './vectors.js';
 
 const PAGE = 4096;
+/** After so many events it is seen whether the guest has several requests for each. */
+const EVENTS_TO_JUDGE = 32;
 
 /** What the answer repeats. */
 interface Request {
@@ -50,6 +52,8 @@ export interface BlockQueueOptions {
   readonly protocol: Protocol;
   readonly grants: DataGrants;
   readonly notify: () => void;
+  /** BackendChannel.bePatient */
+  readonly bePatient: (patient: boolean) => void;
   /** The ring cannot be gone on with, by the guest's doing. It stops. */
   readonly broken: (reason: string) => void;
   /** An image failed, so that the guest was told of an error. */
@@ -64,6 +68,9 @@ export class BlockQueue {
   #stopped = false;
   #turn: NodeJS.Immediate | undefined;
   #answered = false;
+  #events = 0;
+  /** Since #events was 0. */
+  #requests = 0;
   readonly #answers: Answers;
   #waiting: Array<{ readonly atMost: number; readonly resolve: () => void }> = [];
 
@@ -74,6 +81,10 @@ export class BlockQueue {
 
   /** The guest notified. */
   service(): void {
+    if (++this.#events === EVENTS_TO_JUDGE) {
+      this.#options.bePatient(this.#requests >= 2 * EVENTS_TO_JUDGE);
+      this.#events = this.#requests = 0;
+    }
     if (this.#turn === undefined) this.#take();
   }
 
@@ -110,6 +121,7 @@ export class BlockQueue {
       }
       ring.copyRequest(ring.reqCons, protocol.words);
       ring.consume(1);
+      this.#requests++;
       work += 1 + this.#start();
     }
   }

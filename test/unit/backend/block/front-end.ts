@@ -75,6 +75,8 @@ export class BlockFrontEnd {
   /** Frames that the back end told of, and what it is to wait for before the guest hears of them. */
   readonly wrote: number[] = [];
   settled: Promise<void> | undefined;
+  /** What the back end said of itself. */
+  readonly patience: boolean[] = [];
   /** How often the guest was interrupted, in all. */
   events = 0;
   readonly #onEvent = new Map<number, () => void>();
@@ -101,7 +103,11 @@ export class BlockFrontEnd {
       bindPort: async (port, onEvent) => {
         if (port < FIRST_PORT || port >= FIRST_PORT + queues) throw new Error(`no port ${port}`);
         this.#onEvent.set(port, onEvent);
-        return { notify: () => this.#interrupt(), close: () => this.#onEvent.delete(port) };
+        return {
+          notify: () => this.#interrupt(),
+          bePatient: (patient) => this.patience.push(patient),
+          close: () => this.#onEvent.delete(port),
+        };
       },
     };
     this.rings = Array.from({ length: queues }, (_, queue) => this.#makeRing(queue));

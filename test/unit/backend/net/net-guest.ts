@@ -234,6 +234,7 @@ export class NetGuest implements BackendHost {
         this.raised.set(port, (this.raised.get(port) ?? 0) + 1);
         this.onRaise(port);
       },
+      bePatient: () => {},
       close: () => this.#handlers.delete(port),
     };
   }
