@@ -17,7 +17,7 @@ DISK_PACKAGES=(e2fsprogs fdisk mmdebstrap qemu-utils passt)
 # Tests: headers to compare with, compressors to make test kernels, programs that guests run, the linters; disks.
 TEST_PACKAGES=(
   xz-utils bzip2 lz4 lzop zstd python3-minimal perl-base libc6-dev clang-format shellcheck procps gdb xenstore-utils
-  xfsprogs gdisk lvm2 iproute2 grub-xen-host libvirt-clients libvirt-daemon libxml2-utils
+  xfsprogs gdisk lvm2 iproute2 grub-xen-host libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libxml2-utils
 )
 # Benchmarks: the peer.
 BENCH_PACKAGES=(qemu-system-x86)

@@ -13,6 +13,10 @@ export const MAX_VCPUS = 16;
 export const MAX_SYSFS_BYTES = 64 * 1024;
 /** MAX_NUMNODES of Linux on x86-64. */
 export const MAX_NUMA_NODES = 1024;
+/** CONFIG_NR_CPUS of Linux on x86-64 is at most that. */
+export const MAX_HOST_CPUS = 8192;
+/** One file of procfs: /proc/cpuinfo has 1.5 KiB a CPU, /proc/PID/numa_maps a line a mapping, of 65,530 at most. */
+export const MAX_PROCFS_BYTES = 16 * MIB;
 
 /* Kernel and initrd files */
 export const MAX_KERNEL_IMAGE_BYTES = 256 * MIB;

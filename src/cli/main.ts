@@ -2,6 +2,7 @@
 import { runCommandLine } from './command-line.js';
 import { DOMAIN_COMMANDS } from './domain-commands.js';
 import { GUEST_COMMANDS } from './guest-commands.js';
+import { HOST_COMMANDS } from './host-commands.js';
 import { INTERFACE_COMMANDS } from './interface-commands.js';
 import { STORAGE_COMMANDS } from './storage-commands.js';
 
@@ -10,6 +11,7 @@ void runCommandLine({
   ...DOMAIN_COMMANDS,
   ...STORAGE_COMMANDS,
   ...INTERFACE_COMMANDS,
+  ...HOST_COMMANDS,
   inspect: async () => (await import('./inspect.js')).inspectCommand(),
   config: async () => (await import('./config.js')).configCommand(),
   import: async () => (await import('./import.js')).importCommand(),

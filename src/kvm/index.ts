@@ -44,7 +44,7 @@ export {
 export { type Gpa, GuestMemory, GuestMemoryError, gpa, sumOfPages } from './guest-memory.js';
 export { type GuestMemoryOptions, HUGEPAGES } from './guest-memory-backing.js';
 export { type ClockSample, clockSample } from './host-clock.js';
-export { type HostMemory, type HugepagePool, hostMemory } from './host-memory.js';
+export { type HostMemory, type HugepagePool, hostMemory, poolDirectory } from './host-memory.js';
 export { openLine } from './kvm-line.js';
 export {
   changeLink,

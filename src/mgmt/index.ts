@@ -3,10 +3,45 @@
  * and errors' codes are libvirt's (https://libvirt.org/formatstorage.html). Sizes are in bytes. Whatever fails, rejects with an XennerError: a
  * PoolError, whose `code` is libvirt's name for it, or one of the host's. What is done to images as such is qemu-img's, and so are the
  * shapes of what is told of them (QEMU's qapi/block-core.json). HostInterfaces are the host's network interfaces, with documents of
- * libvirt's interface.rng.
+ * libvirt's interface.rng. The host itself is functions, whose last argument is where its kernel's files are: by default `/`. They
+ * throw HostErrors.
  */
 export { XennerError } from '../base/errors.js';
 export type { NetworkWatch } from '../kvm/index.js';
+export { type CacheBank, cacheBanks } from './host/caches.js';
+export { capabilitiesXml } from './host/capabilities.js';
+export { type Cell, type CellPages, cells, type MemoryStats, memoryStats } from './host/cells.js';
+export {
+  type CpuIdentity,
+  type CpuMap,
+  type CpuPlace,
+  type CpuStats,
+  cpuIdentity,
+  cpuMap,
+  cpuPlace,
+  cpuStats,
+} from './host/cpus.js';
+export { HostError, type HostErrorCode } from './host/errors.js';
+export { HostFiles } from './host/host-files.js';
+export {
+  allocatePages,
+  type HugepageCount,
+  type HugetlbMount,
+  hugepageCounts,
+  hugetlbMounts,
+  releaseHugepages,
+  reserveHugepages,
+} from './host/huge-pages.js';
+export {
+  type KsmFacts,
+  type KsmTuning,
+  ksmFacts,
+  type StopOptions,
+  startKsm,
+  stopKsm,
+  tuneKsm,
+} from './host/ksm.js';
+export { type NodeInfo, nodeInfo } from './host/node-info.js';
 export { InterfaceError, type InterfaceErrorCode } from './network/errors.js';
 export type { HostInterface } from './network/host-interface.js';
 export { HostInterfaces, type InterfaceFilter } from './network/host-interfaces.js';

@@ -25,7 +25,7 @@ beforeAll(async () => {
   const isReady = () => links().every(({ ifname, operstate }) => ifname !== 'br0' || operstate === 'UP');
   await until('carriers', isReady);
   ip('tuntap', 'add', 'tap0', 'mode', 'tap');
-  if (missing === undefined) virsh = await Virsh.start();
+  if (missing === undefined) virsh = await Virsh.start('interface');
 });
 afterAll(async () => {
   await virsh?.stop();

@@ -44,6 +44,12 @@ export class XmlWriter {
     return text === undefined ? this : this.leaf(name, {}, text);
   }
 
+  /** An empty line, as capabilities have them. */
+  blank(): this {
+    this.#text += '\n';
+    return this;
+  }
+
   get text(): string {
     return this.#text;
   }

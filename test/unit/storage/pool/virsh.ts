@@ -43,13 +43,18 @@ export function outcomeOf(
 export class Virsh {
   private constructor(
     private readonly folder: string,
+    private readonly driver: string,
     private readonly daemon: ChildProcess,
   ) {}
 
-  static async start(): Promise<Virsh> {
+  /** @param system what libvirt is to take for the host's /sys/devices/system */
+  static async start(driver = 'storage', system = ''): Promise<Virsh> {
     const folder = mkdtempSync(join(tmpdir(), 'xenner-virsh-'));
-    const daemon = spawn('bash', [SCRIPT, folder], { stdio: 'ignore' });
-    const virsh = new Virsh(folder, daemon);
+    const daemon = spawn('bash', [SCRIPT, folder, driver], {
+      stdio: 'ignore',
+      env: { ...process.env, LIBVIRTD_SYSTEM: system },
+    });
+    const virsh = new Virsh(folder, driver, daemon);
     for (const until = Date.now() + START_MS; !existsSync(join(folder, 'libvirt-sock')); await delay(50)) {
       if (daemon.exitCode !== null || Date.now() > until) throw new Error('libvirtd does not start');
     }
@@ -57,8 +62,7 @@ export class Virsh {
   }
 
   run(...args: string[]): Promise<Outcome> {
-    const driver = args[0]?.startsWith('iface-') ? 'interface' : 'storage';
-    const uri = `${driver}:///system?socket=${this.folder}/libvirt-sock`;
+    const uri = `${this.driver}:///system?socket=${this.folder}/libvirt-sock`;
     return outcomeOf('virsh', ['-c', uri, ...args], { LC_ALL: 'C.UTF-8' });
   }
 
