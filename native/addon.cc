@@ -3,6 +3,7 @@
 
 #include "addon_data.h"
 #include "clock.h"
+#include "compress.h"
 #include "decompress.h"
 #include "event_fd.h"
 #include "file_io.h"
@@ -39,6 +40,7 @@ static Napi::Object init(Napi::Env env, Napi::Object exports) {
   SoftVcpu::init(env, exports);
 #endif
   init_clock(env, exports);
+  init_compress(env, exports);
   init_decompress(env, exports);
   init_file_lock(env, exports);
   init_file_range(env, exports);

@@ -2,5 +2,7 @@
 import type { Subcommands } from './command-line.js';
 
 export const IMG_COMMANDS = {
+  compare: async () => (await import('./img/compare.js')).compareCommand(),
+  convert: async () => (await import('./img/convert.js')).convertCommand(),
   info: async () => (await import('./img/info.js')).infoCommand(),
 } satisfies Subcommands;

@@ -189,17 +189,32 @@ export interface Addon extends KvmAddon {
   decompress(format: DecompressFormat, data: Uint8Array, maxBytes: number): Buffer;
   /** The same on another thread; `data` must stay as it is meanwhile. */
   decompressElsewhere(format: DecompressFormat, data: Uint8Array, maxBytes: number): Promise<Buffer>;
+  /** See src/kvm/compress.ts. */
+  compressPieces(
+    format: CompressFormat,
+    data: Uint8Array,
+    pieceBytes: number,
+    into: Uint8Array,
+    sizes: Uint32Array,
+  ): Promise<void>;
   /** Takes a shared lock of the open file description at once. False: somebody has an exclusive one. */
   shareRange(fd: number, offset: number, length: number): boolean;
   /** Somebody else's description has a lock of any kind there. */
   isRangeShared(fd: number, offset: number, length: number): boolean;
   /** On libuv's threads. `data` and `hole` answer with an offset, 2^63 for none; `size` with the end; the others with 0. */
   fileRange(call: FileRangeCall, fd: number, offset: number, length: number): Promise<number>;
+  /**
+   * On libuv's threads: start and end of each range before `end` that may be other than zeros, as many as `ranges` takes. Answers how
+   * many numbers that are.
+   */
+  dataRanges(fd: number, offset: number, end: number, ranges: Float64Array): Promise<number>;
   /** Zeros that begin at a page: what O_DIRECT takes. At most 64 MiB. */
   alignedMemory(bytes: number): ArrayBuffer;
 }
 
 export type FileRangeCall = 'punch' | 'zero' | 'data' | 'hole' | 'size';
+
+export type CompressFormat = 'deflate' | 'zstd';
 
 export type DecompressFormat = 'gzip' | 'bzip2' | 'lzma' | 'xz' | 'lz4-block' | 'lzo1x' | 'zstd';
 

@@ -31,6 +31,21 @@ export async function dataAt(
   return { start, end: await loadAddon().fileRange('hole', fd, start, 0) };
 }
 
+/** Ranges that one call asks for. */
+const RANGES = 512;
+
+/** Ranges before `end` that may be other than zeros, the last one perhaps beyond it; and how far that is all of them. */
+export async function dataRanges(
+  fd: number,
+  offset: number,
+  end: number,
+): Promise<{ readonly ranges: Float64Array; readonly until: number }> {
+  const ranges = new Float64Array(2 * RANGES);
+  const count = await loadAddon().dataRanges(fd, offset, end, ranges);
+  const until = count < ranges.length ? end : (ranges[count - 1] ?? end);
+  return { ranges: ranges.subarray(0, count), until };
+}
+
 /** Size of a file or a block device, of which fstat does not know it. */
 export function endOf(fd: number): Promise<number> {
   return loadAddon().fileRange('size', fd, 0, 0);

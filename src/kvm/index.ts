@@ -1,6 +1,7 @@
 /** The public face of src/kvm: the only room that loads the addon. */
 export type { NativeKvmProbe as KvmProbe } from './addon.js';
 export { chooseEngine, type EngineChoice, type EngineWish, probeKvm } from './choose-engine.js';
+export { type CompressFormat, compressPieces } from './compress.js';
 export {
   CPU_STATE_WORDS,
   type CpuState,
@@ -35,6 +36,7 @@ export {
 export {
   alignedMemory,
   dataAt,
+  dataRanges,
   endOf,
   isRangeShared,
   punchHole,

@@ -65,6 +65,25 @@ export type { ResizeOptions, StorageVolume } from './storage/pool/storage-volume
 export type { StreamPiece, StreamRange } from './storage/pool/volume-stream.js';
 export { WIPE_ALGORITHMS, type WipeAlgorithm } from './storage/pool/wipe.js';
 export type { LuksFacts, LuksSlotFacts } from './storage/qcow2/luks-facts.js';
+export {
+  type ComparedImage,
+  CompareError,
+  type CompareOptions,
+  type CompareOutcome,
+  compareImages,
+} from './storage/tools/compare.js';
+export {
+  type ConvertOptions,
+  type ConvertSource,
+  type ConvertTarget,
+  convertImage,
+} from './storage/tools/convert.js';
+export {
+  type CreateChoices,
+  createImage,
+  type NewImage,
+  parseCreateChoices,
+} from './storage/tools/create-options.js';
 export type { ImageFileOptions, ToolFormat } from './storage/tools/image-file.js';
 export {
   type BitmapInfo,

@@ -92,6 +92,10 @@ export class CrashStore implements ByteStore {
     throw new Error('an open image never does this');
   }
 
+  async dataRanges(): Promise<never> {
+    throw new Error('an open image never does this');
+  }
+
   async close(): Promise<void> {}
 
   /** Any time, or one at which something has just been written that few things are. */

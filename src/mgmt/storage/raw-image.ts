@@ -58,12 +58,16 @@ export class RawImage implements DiskImage {
       if (to > from) found.push({ kind, length: to - from, host: from });
     };
     for (let at = offset; at < end; ) {
-      const data = await this.file.dataAt(at);
-      const start = Math.min(end, roundDown(data?.start ?? end));
-      const stop = Math.min(end, wholeSectors(data?.end ?? end));
-      add('zero', at, start);
-      add('data', start, stop);
-      at = stop;
+      const { ranges, until } = await this.file.dataRanges(at, end);
+      for (let i = 0; i < ranges.length; i += 2) {
+        const start = Math.max(at, roundDown(ranges[i]!));
+        const stop = Math.min(end, wholeSectors(ranges[i + 1]!));
+        add('zero', at, start);
+        add('data', start, stop);
+        at = Math.max(at, stop);
+      }
+      if (until >= end) add('zero', at, end);
+      at = Math.max(at, Math.min(end, until));
     }
     return found;
   }

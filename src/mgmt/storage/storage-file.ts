@@ -2,7 +2,7 @@
 import { close, constants, fstat, ftruncate, open, type Stats, stat } from 'node:fs';
 import { promisify } from 'node:util';
 import { XennerError } from '../../base/errors.js';
-import { clearNonblock, dataAt, endOf, punchHole, zeroRange } from '../../kvm/index.js';
+import { clearNonblock, dataAt, dataRanges, endOf, punchHole, zeroRange } from '../../kvm/index.js';
 import { DirectIo, probeAlignment } from './direct-io.js';
 import { type HostIo, hostIo, syncData } from './host-io.js';
 import { type LockMode, lockImage } from './image-lock.js';
@@ -41,6 +41,11 @@ export interface ByteStore {
   zero(offset: number, length: number): Promise<boolean>;
   /** The next range that may be other than zeros; undefined: there is none up to the end. */
   dataAt(offset: number): Promise<{ readonly start: number; readonly end: number } | undefined>;
+  /**
+   * Start and end of each range before `end` that may be other than zeros, in order, and up to where that is all of them; a device's
+   * is one.
+   */
+  dataRanges(offset: number, end: number): Promise<{ readonly ranges: Float64Array; readonly until: number }>;
   /** Idempotent; nothing may be under way. */
   close(): Promise<void>;
 }
@@ -177,6 +182,15 @@ export class StorageFile implements ByteStore {
     // A device has no holes that lseek(2) knows of.
     if (this.isDevice) return offset < this.size ? { start: offset, end: this.size } : undefined;
     return dataAt(fd, offset);
+  }
+
+  async dataRanges(
+    offset: number,
+    end: number,
+  ): Promise<{ readonly ranges: Float64Array; readonly until: number }> {
+    const fd = this.#open();
+    if (this.isDevice) return { ranges: Float64Array.of(offset, end), until: end };
+    return dataRanges(fd, offset, end);
   }
 
   async close(): Promise<void> {

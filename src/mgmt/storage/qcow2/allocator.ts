@@ -63,6 +63,16 @@ export class Allocator {
     return this.#decrement({ ...run, unmap: false });
   }
 
+  /** A cluster that is in use already is referred to once more. False: its refcount has no room for that. */
+  share(cluster: number): Promise<boolean> {
+    return this.refcounts.with(cluster, () => {
+      const refcount = this.refcounts.get(cluster);
+      if (refcount >= 2 ** (2 ** this.geometry.refcountOrder) - 1) return false;
+      this.refcounts.set(cluster, refcount + 1);
+      return true;
+    });
+  }
+
   /** Each was referred to once less: it counts when that is on the disk, by free(). */
   release(first: number, count: number, unmap: boolean): void {
     this.#releasedClusters += count;

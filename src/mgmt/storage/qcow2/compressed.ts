@@ -8,7 +8,7 @@ const KEPT_BYTES = 4 * 1024 * 1024;
 const MIN_KEPT = 4;
 
 export class CompressedClusters {
-  /** By offset in the file. Nothing is ever compressed there again while the image is open: we write no compressed clusters. */
+  /** By offset in the file. */
   readonly #kept = new Map<number, Promise<Uint8Array>>();
   readonly #capacity: number;
 
@@ -32,6 +32,11 @@ export class CompressedClusters {
       this.#kept.delete(oldest);
     }
     return cluster;
+  }
+
+  /** There are other bytes from now on. */
+  forget(host: number): void {
+    this.#kept.delete(host);
   }
 
   async #unpack(host: number, bytes: number): Promise<Uint8Array> {

@@ -23,6 +23,8 @@ import {
 import { type Geometry, geometry } from './header.js';
 import { writeRefcount } from './refcounts.js';
 
+const COMPRESSION_AT = 104;
+
 /** As `qemu-img create -f qcow2` takes them, with its defaults. */
 export interface CreateOptions {
   /** A multiple of 512. By default the backing image's. */
@@ -32,6 +34,7 @@ export interface CreateOptions {
   readonly refcountBits?: number | undefined;
   readonly lazyRefcounts?: boolean | undefined;
   readonly extendedL2?: boolean | undefined;
+  readonly compression?: 'zlib' | 'zstd' | undefined;
   readonly preallocation?: 'off' | 'metadata' | undefined;
   /** A path relative to the image, and its format. */
   readonly backing?: { readonly path: string; readonly format: string } | undefined;
@@ -92,8 +95,9 @@ function planOf(options: CreateOptions, sizeBytes: number): Plan {
   const { version = 3, refcountBits = 16, extendedL2 = false, lazyRefcounts = false } = options;
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes < 0 || sizeBytes % 512 !== 0)
     throw wrong(`a disk of ${sizeBytes} bytes, which are no sectors`);
-  if (version === 2 && (refcountBits !== 16 || extendedL2 || lazyRefcounts))
-    throw wrong('version 2 has neither subclusters nor lazy refcounts, and refcounts of 16 bits');
+  const zstd = options.compression === 'zstd';
+  if (version === 2 && (refcountBits !== 16 || extendedL2 || lazyRefcounts || zstd))
+    throw wrong('version 2 has neither subclusters nor lazy refcounts nor zstd, and refcounts of 16 bits');
   if (extendedL2 && options.preallocation === 'metadata' && options.backing)
     throw wrong('what is preallocated hides the backing file');
   const leastBits = extendedL2 ? MIN_EXTENDED_L2_CLUSTER_BITS : MIN_CLUSTER_BITS;
@@ -139,7 +143,12 @@ function headerOf(plan: Plan, options: CreateOptions): Uint8Array {
   view.setUint32(56, plan.tableClusters);
   let at = V2_HEADER_BYTES;
   if (plan.version === 3) {
-    view.setBigUint64(72, plan.extendedL2 ? INCOMPATIBLE.extendedL2 : 0n);
+    const zstd = options.compression === 'zstd';
+    view.setBigUint64(
+      72,
+      (plan.extendedL2 ? INCOMPATIBLE.extendedL2 : 0n) | (zstd ? INCOMPATIBLE.compression : 0n),
+    );
+    view.setUint8(COMPRESSION_AT, zstd ? 1 : 0);
     view.setBigUint64(80, options.lazyRefcounts ? COMPATIBLE.lazyRefcounts : 0n);
     view.setUint32(96, plan.refcountOrder);
     at = V3_HEADER_BYTES + 8;

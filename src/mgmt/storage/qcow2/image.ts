@@ -5,6 +5,7 @@ import { sectorBytesOf } from '../raw-image.js';
 import { Requests } from '../requests.js';
 import type { ByteStore } from '../storage-file.js';
 import type { Header } from './header.js';
+import type { Packed } from './packer.js';
 import { closeSources, Reader, type Sources } from './reader.js';
 import type { Snapshot } from './snapshots.js';
 import type { OpenedWriting, Writing } from './writing.js';
@@ -80,6 +81,11 @@ export class Qcow2Image implements DiskImage {
     });
   }
 
+  /** Of whole clusters that are not to be written meanwhile. @throws as write(), and XennerError EIMAGE_UNSUPPORTED */
+  writePacked(clusters: readonly Packed[]): Promise<void> {
+    return this.#change(({ packer }) => packer.write(clusters));
+  }
+
   close(): Promise<void> {
     return this.#requests.close(async () => {
       try {
@@ -109,8 +115,9 @@ export class Qcow2Image implements DiskImage {
 
   /** What is given up by one commit is free with the next. */
   async #settle(): Promise<void> {
-    const commit = this.#writing?.commit;
-    if (!commit) return;
+    if (!this.#writing) return;
+    const { commit, packer } = this.#writing;
+    await packer.finish();
     do {
       await commit.run();
       await commit.freed();

@@ -1,7 +1,7 @@
 /** Entries of L2 tables: what a write finds in them, and what it puts there. */
 import type { Allocator } from './allocator.js';
 import type { ClusterMap } from './cluster-map.js';
-import { COPIED_HI, SUBCLUSTERS, ZERO_LO } from './format.js';
+import { COMPRESSED_HI, COPIED_HI, SUBCLUSTERS, ZERO_LO } from './format.js';
 import type { Table } from './table.js';
 
 /** What it takes to write the beginning of a range, which is not in place and all alike. */
@@ -108,6 +108,18 @@ export class EntryEditor {
       table.touch(entry);
       at = end;
     }
+  }
+
+  /** The cluster is compressed, at `host` of the file, from now on (docs/interop/qcow2.txt, "Compressed Clusters Descriptor"). */
+  linkCompressed(table: Table, entry: number, host: number, bytes: number): void {
+    const { clusterBits, extendedL2 } = this.map.geometry;
+    this.#giveUp(table, entry, -1, false);
+    const offsetBitsHi = 30 - (clusterBits - 8);
+    const sectors = Math.floor((host + bytes - 1) / 512) - Math.floor(host / 512);
+    table.view.setUint32(entry, COMPRESSED_HI | (sectors << offsetBitsHi) | Math.floor(host / 2 ** 32));
+    table.view.setUint32(entry + 4, host >>> 0);
+    if (extendedL2) table.view.setBigUint64(entry + 8, 0n);
+    table.touch(entry);
   }
 
   /** The cluster's entry becomes one without a place: zeros, or whatever lies below. */

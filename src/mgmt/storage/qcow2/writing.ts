@@ -10,6 +10,7 @@ import type { Header } from './header.js';
 import { EntryEditor } from './l2-entries.js';
 import { L2Tables } from './l2-tables.js';
 import { metadataClusters } from './metadata-clusters.js';
+import { Packer } from './packer.js';
 import { Reader, type Sources } from './reader.js';
 import { Refcounts } from './refcounts.js';
 import type { SnapshotTable } from './snapshots.js';
@@ -19,6 +20,7 @@ import { Zeroes } from './zeroes.js';
 export interface Writing {
   readonly writer: Writer;
   readonly zeroes: Zeroes;
+  readonly packer: Packer;
   readonly commit: Commit;
   /** The disk may change. */
   readonly hasBegun: boolean;
@@ -60,6 +62,7 @@ export async function openWriting(
     return {
       writer,
       zeroes: new Zeroes(writer, parts, backing, isRawData),
+      packer: new Packer(file, writer, parts, sources.compressed),
       commit,
       get hasBegun() {
         return hasBegun;

@@ -18,6 +18,11 @@ export interface ImageFile {
   readonly format: ToolFormat;
 }
 
+/** @throws XennerError EIMAGE_FORMAT */
+export function toolFormat(name: string): ToolFormat {
+  return nameOf(formatNamed(name).name);
+}
+
 const nameOf = (name: string): ToolFormat => (name === 'vhd' ? 'vpc' : (name as ToolFormat));
 
 /** Calls `use` with the file, which is closed afterwards. @throws XennerError ELOCKED, EIMAGE_FORMAT; system errors */

@@ -47,6 +47,13 @@ export class FilePart implements ByteStore {
     return { start: found.start, end: Math.min(found.end, this.sizeBytes) };
   }
 
+  dataRanges(
+    offset: number,
+    end: number,
+  ): Promise<{ readonly ranges: Float64Array; readonly until: number }> {
+    return this.file.dataRanges(offset, end);
+  }
+
   close(): Promise<void> {
     return this.file.close();
   }
