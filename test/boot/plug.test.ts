@@ -1,6 +1,6 @@
-/** Debian in a process of its own: disks and network devices come and go by commands, while the guest talks and writes. */
+/** Debian in a process of its own: disks, network devices and memory come and go by commands, while the guest talks and writes. */
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -8,7 +8,7 @@ import { afterAll, afterEach, expect, it } from 'vitest';
 import { createQcow2 } from 'xenner';
 import type { Cli } from './lib/cli.js';
 import { DebianDisk } from './lib/disk.js';
-import { LiveHost, nobody, onConsole, output, until, xenner } from './lib/life.js';
+import { info, LiveHost, nobody, onConsole, output, until, xenner } from './lib/life.js';
 
 const TIMEOUT_MS = 900_000;
 const LOGIN_TIMEOUT_MS = 300_000;
@@ -77,7 +77,33 @@ async function plugDisk(cli: Cli): Promise<void> {
   expect(JSON.parse(await output('block-list', '--json', 'deb'))).toHaveLength(1);
 }
 
-it('devices come and go while others are busy', { timeout: TIMEOUT_MS }, async () => {
+/** Guest memory that is in the host's, in MiB. */
+async function inHost(): Promise<number> {
+  const status = readFileSync(`/proc/${(await info('deb')).pid}/status`, 'utf8');
+  return Number(/^RssShmem:\s+(\d+) kB$/m.exec(status)![1]) / 1024;
+}
+
+/** The pages that go are those of a file that was: traffic and disk take theirs from among them all the while. */
+async function balloon(cli: Cli): Promise<void> {
+  const fill = 'dd if=/dev/urandom of=/dev/shm/fill bs=1M count=200 status=none && rm /dev/shm/fill';
+  const asked = async (memoryMiB: number) => {
+    await output('mem-set', 'deb', `${memoryMiB}`);
+    return until(
+      () => info('deb'),
+      ({ currentMemoryMiB }) => currentMemoryMiB === memoryMiB,
+    );
+  };
+  for (let round = 0; round < 2; round++) {
+    await run(cli, fill);
+    expect(await inHost()).toBeGreaterThan(320);
+    await asked(256);
+    // What Xen's tables take is small.
+    expect(await inHost()).toBeLessThan(264);
+    await asked(512);
+  }
+}
+
+it('devices come and go, and memory, while others are busy', { timeout: TIMEOUT_MS }, async () => {
   const disk = DebianDisk.make(dir, 'raw');
   if ('missing' in disk) throw new Error(disk.missing);
   const { serving, tcp } = await server();
@@ -100,6 +126,7 @@ it('devices come and go while others are busy', { timeout: TIMEOUT_MS }, async (
     await until(answers, (count) => count > 0);
     await plugNics(cli);
     await plugDisk(cli);
+    await balloon(cli);
     // It has gone on all the while, and goes on.
     const before = await answers();
     await until(answers, (count) => count > before + 2);

@@ -24,7 +24,7 @@ import { FrontRing } from '../front-ring.js';
 const PAGE = 4096;
 /** Frames: 256 to receive in, some to send from, and those of rings. */
 const RX_MFN = 512;
-const TX_MFN = 768;
+export const TX_MFN = 768;
 const RING_MFN = 1012;
 const ALL: Offloads = { checksum4: true, checksum6: true, tcpv4: true, tcpv6: true };
 
@@ -197,9 +197,9 @@ export class GuestQueue {
 }
 
 export class NetGuest implements BackendHost {
-  readonly #guest = new Guest();
+  readonly guest = new Guest();
   readonly domid = 7;
-  readonly memory = this.#guest.memory;
+  readonly memory = this.guest.memory;
   /** How often each port was raised. */
   readonly raised = new Map<number, number>();
   /** Called when a port is raised. */
@@ -210,7 +210,7 @@ export class NetGuest implements BackendHost {
   readonly #handlers = new Map<number, () => void>();
   readonly #grants = new HostGrants({
     memory: this.memory,
-    grantFrames: this.#guest.domain.grantFrames,
+    grantFrames: this.guest.domain.grantFrames,
     nrPages: NR_PAGES,
     pageInfo: PAGE_INFO,
   });
@@ -250,7 +250,7 @@ export class NetGuest implements BackendHost {
     this.#handlers.get(port)?.();
   }
   close(): void {
-    this.#guest.close();
+    this.guest.close();
   }
   /** A page for something to be sent: they go round. */
   frame(): number {
@@ -261,18 +261,18 @@ export class NetGuest implements BackendHost {
   }
   /** Each page has an entry of its own. */
   grant(mfn: number, flags = 0): number {
-    return this.#guest.grant(mfn - RX_MFN + 8, mfn, GTF_permit_access | flags, 0);
+    return this.guest.grant(mfn - RX_MFN + 8, mfn, GTF_permit_access | flags, 0);
   }
   /** The page behind a grant, as long as the entry stands. */
   granted(gref: number): Buffer {
-    const at = this.#guest.domain.grantFrames.firstMfn * PAGE + gref * 8;
+    const at = this.guest.domain.grantFrames.firstMfn * PAGE + gref * 8;
     return Buffer.from(this.memory.copyOut(gpa(this.memory.readU32(gpa(at + 4)) * PAGE), PAGE));
   }
   /** Grants that the back end holds now. */
   get heldGrants(): number {
     let held = 0;
     for (let gref = 0; gref < 2048; gref++)
-      if ((this.#guest.flags(gref) & (GTF_reading | GTF_writing)) !== 0) held++;
+      if ((this.guest.flags(gref) & (GTF_reading | GTF_writing)) !== 0) held++;
     return held;
   }
 
