@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { ConsoleScript } from '../../../scripts/lib/console-script.mjs';
 
-const TIMEOUT_MS = 250_000;
+const TIMEOUT_MS = 800_000;
 const CLI = 'dist/cli/main.js';
 const PROMPT = /root@xenner-disk:\S*# /;
 const WAIT_ONLINE = '/usr/lib/systemd/systemd-networkd-wait-online --timeout=100 -i enX0';
