@@ -3,9 +3,9 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { Cli } from './lib/cli.js';
-import { BOOT_TIMEOUT_MS } from './lib/guest.js';
+import { BOOT_TIMEOUT_MS, PROMPT } from './lib/guest.js';
 import { initramfs } from './lib/images.js';
-import { info, LiveHost, missing, nobody, onConsole, output, xenner } from './lib/life.js';
+import { info, LiveHost, missing, nobody, onConsole, output, until, xenner } from './lib/life.js';
 
 const host = new LiveHost('told');
 const { dir, ramdisk } = host;
@@ -84,6 +84,34 @@ describe.skipIf(missing !== undefined)(title, () => {
     const list = await output('list', '-v');
     expect(list).toMatch(new RegExp(` ${ofXl} +\\d+\\.\\d [-0-9a-f]{36} {8}${code} {16}-\n$`));
     expect(await output('top', '-b', '-i', '1')).toMatch(new RegExp(` kept ${ofXentop} `));
+  });
+
+  it('keeps over a reboot what it was asked for', async () => {
+    await output('create', host.config('asked', 'vcpus = 2\n'));
+    await onConsole('asked', async ({ script }) => {
+      await output('mem-set', 'asked', '100');
+      await output('vcpu-set', 'asked', '1');
+      const config = {
+        b_info: { target_memkb: 102_400, max_memkb: 131_072, avail_vcpus: [0], max_vcpus: 2 },
+      };
+      expect(JSON.parse(await output('list', '-l', 'asked'))).toMatchObject([{ config }]);
+      await output('reboot', '-w', 'asked');
+      await script.expect(/init: running/, BOOT_TIMEOUT_MS);
+      await script.expect(PROMPT, BOOT_TIMEOUT_MS);
+      expect((await script.run('until [ $(nproc) = 1 ]; do sleep 0.1; done')).status).toBe(0);
+      await until(
+        () => info('asked'),
+        ({ currentMemoryMiB }) => currentMemoryMiB === 100,
+      );
+      // Less than any guest may begin with: what is saved can be restored all the same.
+      await output('mem-set', 'asked', '60');
+      const file = join(dir, 'asked.save');
+      await output('save', 'asked', file);
+      await output('restore', '-p', file);
+      expect(JSON.parse(await output('list', '-l', 'asked'))).toMatchObject([
+        { config: { b_info: { target_memkb: 65_536 } } },
+      ]);
+    });
   });
 
   it('is saved as another configuration has it, and stays as it is', async () => {

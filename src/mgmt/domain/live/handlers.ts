@@ -46,8 +46,8 @@ export function handlersOf(live: LiveDomain): ControlHandlers {
       }),
     wait: () => live.nextEnd(),
     sysrq: ({ key }) => done(() => live.running.control.sysrq(text(key, 'key'))),
-    'mem-set': ({ memoryMiB }) => done(() => live.running.control.setMemory(number(memoryMiB, 'memoryMiB'))),
-    'vcpu-set': ({ count }) => done(() => live.running.control.setVcpus(number(count, 'count'))),
+    'mem-set': ({ memoryMiB }) => done(() => live.setMemory(number(memoryMiB, 'memoryMiB'))),
+    'vcpu-set': ({ count }) => done(() => live.setVcpus(number(count, 'count'))),
     rename: ({ name }) => done(() => live.rename(text(name, 'name'))),
     'dump-core': ({ path }) => done(() => live.dumpCore(absolute(path, 'path'))),
     save: ({ path, goOn, pause, config }) =>

@@ -1,7 +1,7 @@
 /** A domain in a process of its own: its folder, its devices, and its starts one after the other, until it is to be no more. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { XennerError } from '../../../base/errors.js';
-import { MAX_CONSOLE_INPUT_BYTES } from '../../../base/limits.js';
+import { MAX_CONSOLE_INPUT_BYTES, MIN_GUEST_MEMORY_MIB } from '../../../base/limits.js';
 import type { DomainConfig } from '../../../xenner/domain/config.js';
 import { createDomain, type Domain, type DomainEnd, type Remains } from '../../../xenner/domain/domain.js';
 import type { EndReason } from '../../../xenner/domain/messages.js';
@@ -18,8 +18,9 @@ import { ConsoleServer } from './console-server.js';
 import type { DomainInfo, UsageInfo } from './control.js';
 import { listenControl } from './control-server.js';
 import { handlersOf } from './handlers.js';
-import { LiveDisks } from './live-disks.js';
-import { LiveNics } from './live-nics.js';
+import { type LiveDevices, openDevices } from './live-devices.js';
+import type { LiveDisks } from './live-disks.js';
+import type { LiveNics } from './live-nics.js';
 import type { DomainFolder } from './runtime-directory.js';
 import { withStore } from './store.js';
 import type { UnixServer } from './unix-server.js';
@@ -44,11 +45,6 @@ export interface LiveOptions {
 /** One line of the domain's log. */
 export type Say = (text: string) => void;
 
-interface LiveDevices {
-  readonly disks: LiveDisks;
-  readonly nics: LiveNics;
-}
-
 export class LiveDomain {
   readonly disks: LiveDisks;
   readonly nics: LiveNics;
@@ -69,6 +65,8 @@ export class LiveDomain {
   #remains: Remains | undefined;
   /** Ends the wait of a domain that is preserved. */
   #release = () => {};
+  /** Since it was defined: it stays so over a reboot, as with xl (libxl_retrieve_domain_configuration()). */
+  #asked: Partial<Pick<DomainDefinition, 'memoryMiB' | 'vcpus'>> = {};
   readonly #waiters = new Set<(reason: EndReason) => void>();
   readonly #ended: Promise<void>;
   #resolveEnded = () => {};
@@ -165,6 +163,17 @@ export class LiveDomain {
   async unpause(): Promise<void> {
     await this.running.unpause();
     this.folder.setState('running');
+  }
+
+  setMemory(memoryMiB: number): void {
+    this.running.control.setMemory(memoryMiB);
+    // No definition has less than a guest can begin with.
+    this.#asked = { ...this.#asked, memoryMiB: Math.max(memoryMiB, MIN_GUEST_MEMORY_MIB) };
+  }
+
+  setVcpus(vcpus: number): void {
+    this.running.control.setVcpus(vcpus);
+    this.#asked = { ...this.#asked, vcpus };
   }
 
   async rename(name: string): Promise<void> {
@@ -286,7 +295,7 @@ export class LiveDomain {
   }
 
   #setTargets({ control }: Domain): void {
-    const { memoryMiB, maxMemoryMiB, vcpus, maxVcpus } = this.definition;
+    const { memoryMiB, maxMemoryMiB, vcpus, maxVcpus } = this.#now();
     if (memoryMiB < maxMemoryMiB) control.setMemory(memoryMiB);
     if (vcpus < maxVcpus) control.setVcpus(vcpus);
   }
@@ -334,12 +343,12 @@ export class LiveDomain {
     this.#remains = undefined;
   }
 
-  /** What it was defined as, with what it was given since. */
+  /** What it was defined as, with what it was given and asked for since. */
   #now(): DomainDefinition {
     const { name, uuid } = this.folder.record;
     const empty = this.definition.disks.filter(({ format }) => format === 'empty');
     const disks = [...this.disks.definitions, ...empty];
-    return { ...this.definition, name, uuid, disks, nics: this.nics.definitions };
+    return { ...this.definition, ...this.#asked, name, uuid, disks, nics: this.nics.definitions };
   }
 
   /** Until somebody destroys it. */
@@ -363,22 +372,5 @@ export class LiveDomain {
       this.#console.close();
       this.#control?.close();
     });
-  }
-}
-
-/** All of them, or none, and no folder either. */
-async function openDevices(
-  folder: DomainFolder,
-  { disks: diskDefinitions, nics: nicDefinitions }: DomainDefinition,
-  say: Say,
-): Promise<LiveDevices> {
-  let disks: LiveDisks | undefined;
-  try {
-    disks = await LiveDisks.open(diskDefinitions);
-    return { disks, nics: await LiveNics.open(nicDefinitions, folder.record, say) };
-  } catch (error) {
-    await disks?.close();
-    folder.remove();
-    throw error;
   }
 }
