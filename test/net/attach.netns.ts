@@ -1,6 +1,6 @@
 /** `xenner network-attach` onto a bridge, as root, in a live domain: the guest's front end, our tap and the host's kernel. */
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { createLink } from '../../src/kvm/index.js';
+import { createLink, linkIndex } from '../../src/kvm/index.js';
 import { drivers, initramfs } from '../boot/lib/images.js';
 import { LiveHost, missing, onConsole, output, until, xenner } from '../boot/lib/life.js';
 import { ip, links } from './lib/network.js';
@@ -49,4 +49,26 @@ it('a guest is plugged into a bridge and out of it', { timeout: TIMEOUT_MS }, as
     async () => taps().length,
     (count) => count === 0,
   );
+});
+
+it('a guest is on a macvtap, which stays when it ends', { timeout: TIMEOUT_MS }, async (context) => {
+  if (missing !== undefined) return context.skip(missing);
+  ip('link', 'add', 'card9', 'type', 'veth', 'peer', 'name', 'wall9');
+  for (const end of ['card9', 'wall9']) ip('link', 'set', end, 'up');
+  ip('addr', 'add', '10.8.0.1/24', 'dev', 'wall9');
+  const mac = '00:16:3e:00:00:08';
+  const config = host.config('beside', `vif = ["macvtap=tap9,mac=${mac}"]\n`);
+  expect((await xenner('create', config)).stderr).toMatch(/there is no macvtap tap9; make it: ip link add/);
+  createLink('tap9', { kind: 'macvtap', below: linkIndex('card9')!, mode: 'bridge' });
+  await output('create', config);
+  await onConsole('beside', async ({ script }) => {
+    const setUp = 'dmesg -n 1; insmod /lib/drivers/xen-netfront.ko; ip addr add 10.8.0.2/24 dev eth0';
+    const ping = 'ip link set eth0 up; until ping -c 1 -W 1 10.8.0.1; do sleep 0.1; done';
+    expect(await script.run(`${setUp}; ${ping}`, TIMEOUT_MS)).toMatchObject({ status: 0 });
+    expect(JSON.parse(await output('network-list', '--json', 'beside'))).toMatchObject([
+      { mac, state: 4, port: 'tap tap9' },
+    ]);
+  });
+  await output('destroy', 'beside');
+  expect(links()).toContainEqual(expect.objectContaining({ ifname: 'tap9', address: mac }));
 });

@@ -71,6 +71,8 @@ export interface NicDefinition {
   /** Lower case, with colons. */
   readonly mac: string | undefined;
   readonly bridge: string | undefined;
+  /** In place of a bridge: an interface of the host's that exists. */
+  readonly macvtap: string | undefined;
   /** A network by its name, where the file names no bridge: libvirt's, XenServer's. */
   readonly network: string | undefined;
   /** Of the host, for routed set-ups. */

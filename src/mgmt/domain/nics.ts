@@ -1,4 +1,4 @@
-/** Network devices of a definition, plugged in on the host: a bridge by a tap, or passt where there is no bridge to be had. */
+/** Network devices of a definition, plugged in on the host: a bridge by a tap, a macvtap, or passt where there is no bridge to be had. */
 import type { BackendHost } from '../../xenner/backend/backend-host.js';
 import type { Device } from '../../xenner/backend/device.js';
 import { NetDriver } from '../../xenner/backend/net/net-driver.js';
@@ -47,7 +47,11 @@ export function withoutBridge(nic: NicDefinition): string | undefined {
 }
 
 async function openPort(nic: NicDefinition, name: string): Promise<NetPort> {
-  const { bridge, vifname, mtu } = nic;
+  const { bridge, vifname, mtu, macvtap, mac } = nic;
+  if (macvtap !== undefined) {
+    const { openMacvtapPort } = await import('../../xenner/backend/net/tap-port.js');
+    return openMacvtapPort(macvtap, mac);
+  }
   if (hasTap(nic)) {
     const { openTapPort } = await import('../../xenner/backend/net/tap-port.js');
     return openTapPort({ name: vifname ?? name, bridge, mtu });

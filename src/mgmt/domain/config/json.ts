@@ -77,10 +77,12 @@ function fromDisk(disk: DiskDefinition): JsonObject {
   });
 }
 
+/** The same. */
 function fromNic(definition: NicDefinition, index: number): JsonObject {
-  const { mac, bridge, network, gatewaydev, ip, script, vifname, model, mtu, rate, devid } = definition;
+  const { mac, bridge, macvtap, network, gatewaydev, ip, script, vifname, model, mtu, rate, devid } =
+    definition;
   return said({
-    ...{ devid: devid ?? index, mtu, model, mac, ip, bridge, network, ifname: vifname, script },
+    ...{ devid: devid ?? index, mtu, model, mac, ip, bridge, macvtap, network, ifname: vifname, script },
     rate_bytes_per_interval: rate?.bytes,
     rate_interval_usecs: rate?.intervalUs,
     gatewaydev,
@@ -200,6 +202,7 @@ class Reader {
     return nic({
       mac: parseMac(this.text(of, 'mac') ?? ''),
       bridge: this.text(of, 'bridge'),
+      macvtap: this.text(of, 'macvtap'),
       network: this.text(of, 'network'),
       gatewaydev: this.text(of, 'gatewaydev'),
       ip: this.text(of, 'ip'),

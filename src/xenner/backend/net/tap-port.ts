@@ -3,9 +3,11 @@
 import { XennerError } from '../../../base/errors.js';
 import {
   changeLink,
+  IFF_UP,
   linkIndex,
   type NetTap,
   openTap,
+  readLinks,
   TUN_F_CSUM,
   TUN_F_TSO4,
   TUN_F_TSO6,
@@ -53,11 +55,30 @@ export function openTapPort({ name, bridge, mtu }: TapOptions): NetPort {
   return port;
 }
 
-/** A macvtap that exists, by its interface's name. @throws XennerError ETAP, ELINK */
-export function openMacvtapPort(name: string): NetPort {
+/**
+ * A macvtap that exists, by its interface's name, and stays when the port is closed.
+ * @param mac the guest's, which the interface gets: for any other nothing would come. Where it has it and is up, that takes no
+ * privileges
+ * @throws XennerError ETAP, ELINK
+ */
+export function openMacvtapPort(name: string, mac?: string): NetPort {
   const index = linkIndex(name);
-  if (index === undefined) throw new XennerError('ELINK', `there is no macvtap ${name}`);
-  return new TapPort(`/dev/tap${index}`, name);
+  if (index === undefined)
+    throw new XennerError(
+      'ELINK',
+      `there is no macvtap ${name}`,
+      `make it: ip link add link CARD name ${name} type macvtap mode bridge`,
+    );
+  const port = new TapPort(`/dev/tap${index}`, name);
+  try {
+    const now = readLinks().find((link) => link.index === index);
+    if (mac !== undefined && (now?.address !== mac || (now.flags & IFF_UP) === 0))
+      changeLink(name, { address: mac, up: true });
+  } catch (error) {
+    port.close();
+    throw error;
+  }
+  return port;
 }
 
 class TapPort implements NetPort {

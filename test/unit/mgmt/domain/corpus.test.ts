@@ -75,6 +75,15 @@ describe('what a definition holds cannot say more than it is in xl', () => {
     expect(again.boot).toEqual(cmdline);
   });
 
+  it('a macvtap, and not beside a bridge', () => {
+    const nics = [{ ...base.nics[0]!, macvtap: 'tap0' }];
+    expect(readConfig(Buffer.from(toXl({ ...base, nics }))).definition.nics).toEqual(nics);
+    const json = Buffer.from(JSON.stringify(toLibxl({ ...base, nics })));
+    expect(readConfig(json).definition.nics).toMatchObject([{ macvtap: 'tap0' }]);
+    const both = readConfig(Buffer.from('name="a"\nkernel="/k"\n\nvif=["bridge=br0,macvtap=tap0"]\n'));
+    expect(both.definition.notes).toMatchObject([{ kind: 'error', line: 4, option: 'vif' }]);
+  });
+
   it('a bridge with a comma in its name', () => {
     const nics = [{ ...base.nics[0]!, bridge: 'br0,script=/bin/sh' }];
     expect(readConfig(Buffer.from(toXl({ ...base, nics }))).definition.nics).toEqual(base.nics);

@@ -6,6 +6,7 @@ import type { Say } from './say.js';
 const NO_NIC: NicDefinition = {
   mac: undefined,
   bridge: undefined,
+  macvtap: undefined,
   network: undefined,
   gatewaydev: undefined,
   ip: undefined,
@@ -87,6 +88,8 @@ const KEYS: Readonly<Record<string, (nic: Said, value: string, say: Say) => stri
   mtu: (nic, value) => number(value, MAX_MTU, (mtu) => Object.assign(nic, { mtu })),
   devid: (nic, value) => number(value, MAX_U32, (devid) => Object.assign(nic, { devid })),
   bridge: (nic, value) => set(nic, 'bridge', value),
+  // Ours: xl has no name for it.
+  macvtap: (nic, value) => set(nic, 'macvtap', value),
   gatewaydev: (nic, value) => set(nic, 'gatewaydev', value),
   netdev: (nic, value, say) => {
     say('deprecated', 'netdev= is called gatewaydev= now');
@@ -106,7 +109,7 @@ const FLAGS = ['trusted', 'untrusted'];
 
 function set(
   nic: Said,
-  key: 'bridge' | 'gatewaydev' | 'ip' | 'script' | 'vifname' | 'model',
+  key: 'bridge' | 'macvtap' | 'gatewaydev' | 'ip' | 'script' | 'vifname' | 'model',
   value: string,
 ): undefined {
   nic[key] = value;
@@ -135,5 +138,7 @@ export function parseVif(spec: string, say: Say): NicDefinition {
       if (wrong !== undefined) say('error', `${key}: ${wrong}`);
     }
   }
+  if (said.bridge !== undefined && said.macvtap !== undefined)
+    say('error', 'macvtap: it takes the place of a bridge, and there is one');
   return nic(said);
 }

@@ -86,7 +86,9 @@ function readInterface({ draft, notes }: XmlReading, element: XmlElement): void 
   const mtu = Number(element.find('mtu')?.get('size'));
   draft.lines.set('vif', line);
   if (!['bridge', 'network', 'ethernet'].includes(type)) {
-    notes.add('unsupported', line, 'interface', `the type ${JSON.stringify(type)}: ${NO_DEVICE}`);
+    const instead = ': make a macvtap, and name it by macvtap= in vif=';
+    const text = `the type ${JSON.stringify(type)}: ${NO_DEVICE}${type === 'direct' ? instead : ''}`;
+    notes.add('unsupported', line, 'interface', text);
     return;
   }
   if (mac !== undefined && address === undefined)
