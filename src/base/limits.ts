@@ -150,6 +150,8 @@ export const MAX_QCOW2_BITMAP_CLUSTERS = 1024 * 1024;
 /** Of an image whose refcounts are counted anew: 4 TiB in clusters of 64 KiB, and its tables with those of its snapshots. */
 export const MAX_QCOW2_REBUILD_CLUSTERS = 64 * 1024 * 1024;
 export const MAX_QCOW2_REBUILD_TABLES = 1024 * 1024;
+/** Of all L1 tables together: those of 4096 snapshots of such an image. */
+export const MAX_QCOW2_REBUILD_L1_ENTRIES = 32 * 1024 * 1024;
 
 /** Bitmaps of a VHD's blocks that are kept; 512 bytes each, mostly. */
 export const MAX_VHD_BITMAPS = 16_384;

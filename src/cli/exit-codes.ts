@@ -24,3 +24,6 @@ export const EXIT_OF_END: Readonly<Record<EndReason, number>> = {
   destroyed: EXIT.ok,
   saved: EXIT.ok,
 };
+
+/** What `xenner img check` exits with: qemu-img's. */
+export const CHECK_EXIT = { ok: 0, incomplete: 1, corruptions: 2, leaks: 3, unsupported: 63 } as const;

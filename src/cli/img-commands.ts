@@ -4,5 +4,6 @@ import type { Subcommands } from './command-line.js';
 export const IMG_COMMANDS = {
   compare: async () => (await import('./img/compare.js')).compareCommand(),
   convert: async () => (await import('./img/convert.js')).convertCommand(),
+  check: async () => (await import('./img/check.js')).checkCommand(),
   info: async () => (await import('./img/info.js')).infoCommand(),
 } satisfies Subcommands;

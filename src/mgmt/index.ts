@@ -84,6 +84,7 @@ export {
   type NewImage,
   parseCreateChoices,
 } from './storage/tools/create-options.js';
+export { type CheckOptions, checkImage, type ImageCheck } from './storage/tools/check.js';
 export type { ImageFileOptions, ToolFormat } from './storage/tools/image-file.js';
 export {
   type BitmapInfo,

@@ -98,6 +98,10 @@ export class CrashStore implements ByteStore {
 
   async close(): Promise<void> {}
 
+  get hasChanges(): boolean {
+    return this.#changes.length > 0;
+  }
+
   /** Any time, or one at which something has just been written that few things are. */
   moment(random: Random): number {
     if (random.below(4) === 0) return random.below(this.clock.now) + 1;

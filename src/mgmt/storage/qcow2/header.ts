@@ -56,8 +56,10 @@ export interface Header extends Geometry {
 }
 
 export const OFFSET_OF = {
+  size: 24,
   l1Entries: 36,
   refcountTable: 48,
+  snapshots: 60,
   incompatible: 72,
   autoclear: 88,
 } as const;
@@ -203,6 +205,9 @@ function checkTables(path: string, header: Header, fileBytes: number): void {
   if (header.refcountTableClusters === 0) throw damaged(path, 'there is no refcount table');
   if (header.snapshotCount > MAX_QCOW2_SNAPSHOTS)
     throw damaged(path, `${header.snapshotCount} snapshots are too many`);
+  // Even of a table without entries, as QEMU does.
+  if (header.snapshotsOffset % header.clusterBytes !== 0)
+    throw damaged(path, 'the snapshot table is not at a cluster');
   if (header.snapshotCount > 0) {
     const snapshots = { offset: header.snapshotsOffset, bytes: 1, maxBytes: 1 };
     checkTable(path, 'snapshot table', snapshots, header, fileBytes);
