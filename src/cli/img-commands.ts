@@ -6,4 +6,7 @@ export const IMG_COMMANDS = {
   convert: async () => (await import('./img/convert.js')).convertCommand(),
   check: async () => (await import('./img/check.js')).checkCommand(),
   info: async () => (await import('./img/info.js')).infoCommand(),
+  map: async () => (await import('./img/map.js')).mapCommand(),
+  resize: async () => (await import('./img/resize.js')).resizeCommand(),
+  snapshot: async () => (await import('./img/snapshot.js')).snapshotCommand(),
 } satisfies Subcommands;

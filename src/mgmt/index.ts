@@ -94,4 +94,12 @@ export {
   type Qcow2Info,
   type SnapshotInfo,
 } from './storage/tools/info.js';
+export { type MapEntry, type MapOptions, mapImage } from './storage/tools/map.js';
+export { type ResizeImageOptions, resizeImage } from './storage/tools/resize.js';
+export {
+  applyImageSnapshot,
+  createImageSnapshot,
+  deleteImageSnapshot,
+  imageSnapshots,
+} from './storage/tools/snapshots.js';
 export type { Progress, WorkOptions } from './storage/tools/work.js';

@@ -1,5 +1,6 @@
 /** Options that several commands of qemu-img have. */
-import { type Command, Option } from 'commander';
+import { readFileSync } from 'node:fs';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 
 export type OutputFormat = 'human' | 'json';
 
@@ -18,4 +19,42 @@ export function outputOption(): Option {
   return new Option('--output <format>', 'text, or what programs read')
     .choices(['human', 'json'])
     .default('human');
+}
+
+const UNITS = 'bkmgtpe';
+
+/** As QEMU's strtosz(): bytes, or with one of b, k, M, G, T, P and E behind, powers of 1024, which may have a fraction. */
+export function sizeOf(text: string): number {
+  const [, number = '', unit = 'b'] = /^(0x[0-9a-f]+|[0-9]+(?:\.[0-9]+)?)([bkmgtpe])?$/i.exec(text) ?? [];
+  const bytes = Number(number) * 1024 ** UNITS.indexOf(unit.toLowerCase());
+  if (number === '' || !Number.isSafeInteger(Math.floor(bytes)))
+    throw new InvalidArgumentError(`${JSON.stringify(text)} is no size.`);
+  return Math.floor(bytes);
+}
+
+export interface SecretChoice {
+  object?: string[];
+}
+
+export function addSecretChoice(command: Command): Command {
+  const collect = (value: string, before: string[] = []) => [...before, value];
+  return command.option('--object <secret>', 'secret,id=ID,file=FILE or data=PASSWORD', collect);
+}
+
+/** @param id of one secret; by default the only one */
+export function passwordOf({ object = [] }: SecretChoice, id?: string): Uint8Array | undefined {
+  const secrets = object.map(secretOf);
+  const found = id === undefined ? secrets[0] : secrets.find((each) => each.id === id);
+  if (id !== undefined && found === undefined)
+    throw new InvalidArgumentError(`there is no secret ${JSON.stringify(id)}; give --object.`);
+  return found?.password;
+}
+
+function secretOf(text: string): { readonly id: string; readonly password: Uint8Array } {
+  const [type, ...rest] = text.split(/(?<!,),(?!,)/).map((each) => each.replaceAll(',,', ','));
+  const fields = new Map(rest.map((each) => [each.replace(/=.*$/s, ''), each.replace(/^[^=]*=/s, '')]));
+  const [id, file, data] = ['id', 'file', 'data'].map((name) => fields.get(name));
+  if (type !== 'secret' || id === undefined || (file === undefined) === (data === undefined))
+    throw new InvalidArgumentError('an object is secret,id=ID and file=FILE or data=PASSWORD.');
+  return { id, password: data !== undefined ? Buffer.from(data, 'utf8') : readFileSync(file!) };
 }

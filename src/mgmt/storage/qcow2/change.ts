@@ -4,7 +4,7 @@
  * leaves the one image or the other, and lost clusters at worst.
  */
 import { damaged, refused } from '../image-errors.js';
-import { StorageFile } from '../storage-file.js';
+import { type ByteStore, StorageFile } from '../storage-file.js';
 import { Allocator, type NewRun } from './allocator.js';
 import { setU64, viewOf } from './bytes.js';
 import { claimRefcounts } from './check.js';
@@ -22,7 +22,7 @@ import { readSnapshots, type SnapshotTable } from './snapshots.js';
 import { walkTables } from './walk.js';
 
 export interface Changing {
-  readonly file: StorageFile;
+  readonly file: ByteStore;
   readonly header: Header;
   readonly snapshots: SnapshotTable;
 }
@@ -50,7 +50,7 @@ export async function withQcow2<T>(path: string, use: (image: Changing) => Promi
  * @throws XennerError EIMAGE_DAMAGED before anything has changed
  */
 export async function changeTo(
-  file: StorageFile,
+  file: ByteStore,
   after: Header,
   snapshots: SnapshotTable,
   publish: () => Promise<void>,
@@ -72,7 +72,7 @@ export async function changeTo(
 
 /** Size of the disk, and where its L1 table is: one behind the other in the header, and written at once. */
 export async function publishDisk(
-  file: StorageFile,
+  file: ByteStore,
   { sizeBytes, cryptMethod, l1Entries, l1Offset }: Header,
 ): Promise<void> {
   const fields = new Uint8Array(24);
@@ -121,7 +121,7 @@ export async function putTables(
 
 /** Clusters one behind the other: at the file's end there are some, if they fit into one block of refcounts. */
 async function allocateRun(
-  file: StorageFile,
+  file: ByteStore,
   allocator: Allocator,
   header: Header,
   count: number,

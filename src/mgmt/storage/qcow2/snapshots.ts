@@ -25,6 +25,9 @@ export interface Snapshot {
   readonly sizeBytes: number;
   readonly l1Offset: number;
   readonly l1Entries: number;
+  /** Where in the table it stands. */
+  readonly entryAt: number;
+  readonly entryBytes: number;
 }
 
 export interface SnapshotTable {
@@ -60,7 +63,10 @@ function parse(path: string, header: Header, bytes: Uint8Array, view: DataView, 
   const nameAt = end(idAt + view.getUint16(at + 12));
   const nameEnd = end(nameAt + view.getUint16(at + 14));
   const text = (from: number, to: number) => Buffer.from(bytes.subarray(from, to)).toString('utf8');
+  const length = roundUp(nameEnd - at, 8);
   const snapshot: Snapshot = {
+    entryAt: at,
+    entryBytes: length,
     id: text(idAt, nameAt),
     name: text(nameAt, nameEnd),
     createdMs: view.getUint32(at + 16) * 1000 + Math.floor(view.getUint32(at + 20) / 1e6),
@@ -73,7 +79,7 @@ function parse(path: string, header: Header, bytes: Uint8Array, view: DataView, 
     l1Offset: u64At(view, at),
     l1Entries: view.getUint32(at + 8),
   };
-  return { snapshot, length: roundUp(nameEnd - at, 8) };
+  return { snapshot, length };
 }
 
 const icountOf = (value: bigint) => (value === NO_ICOUNT ? undefined : Number(value));
