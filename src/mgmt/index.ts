@@ -65,6 +65,7 @@ export type { ResizeOptions, StorageVolume } from './storage/pool/storage-volume
 export type { StreamPiece, StreamRange } from './storage/pool/volume-stream.js';
 export { WIPE_ALGORITHMS, type WipeAlgorithm } from './storage/pool/wipe.js';
 export type { LuksFacts, LuksSlotFacts } from './storage/qcow2/luks-facts.js';
+export { type CheckOptions, checkImage, type ImageCheck } from './storage/tools/check.js';
 export {
   type ComparedImage,
   CompareError,
@@ -84,7 +85,6 @@ export {
   type NewImage,
   parseCreateChoices,
 } from './storage/tools/create-options.js';
-export { type CheckOptions, checkImage, type ImageCheck } from './storage/tools/check.js';
 export type { ImageFileOptions, ToolFormat } from './storage/tools/image-file.js';
 export {
   type BitmapInfo,

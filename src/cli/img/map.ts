@@ -2,8 +2,9 @@
 import { Command } from 'commander';
 import { XennerError } from '../../base/errors.js';
 import { type MapEntry, mapImage } from '../../mgmt/storage/tools/map.js';
+import { sizeFromText } from '../../mgmt/storage/tools/size-text.js';
 import { printableText } from '../printable.js';
-import { addImageChoice, type ImageChoice, type OutputFormat, outputOption, sizeOf } from './options.js';
+import { addImageChoice, type ImageChoice, type OutputFormat, outputOption } from './options.js';
 
 interface MapChoice extends ImageChoice {
   output: OutputFormat;
@@ -15,8 +16,8 @@ export function mapCommand(): Command {
   const command = new Command('map').description('where the pieces of a disk are').argument('<file>');
   return addImageChoice(command)
     .addOption(outputOption())
-    .option('-s, --start-offset <offset>', 'begin there', sizeOf)
-    .option('-l, --max-length <length>', 'no more than that', sizeOf)
+    .option('-s, --start-offset <offset>', 'begin there', sizeFromText)
+    .option('-l, --max-length <length>', 'no more than that', sizeFromText)
     .action(async (file: string, choice: MapChoice) => {
       if (choice.output === 'json') await printJson(file, choice);
       else await printText(file, choice);

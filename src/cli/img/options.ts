@@ -21,17 +21,6 @@ export function outputOption(): Option {
     .default('human');
 }
 
-const UNITS = 'bkmgtpe';
-
-/** As QEMU's strtosz(): bytes, or with one of b, k, M, G, T, P and E behind, powers of 1024, which may have a fraction. */
-export function sizeOf(text: string): number {
-  const [, number = '', unit = 'b'] = /^(0x[0-9a-f]+|[0-9]+(?:\.[0-9]+)?)([bkmgtpe])?$/i.exec(text) ?? [];
-  const bytes = Number(number) * 1024 ** UNITS.indexOf(unit.toLowerCase());
-  if (number === '' || !Number.isSafeInteger(Math.floor(bytes)))
-    throw new InvalidArgumentError(`${JSON.stringify(text)} is no size.`);
-  return Math.floor(bytes);
-}
-
 export interface SecretChoice {
   object?: string[];
 }

@@ -1,7 +1,8 @@
 /** `xenner img resize`. */
 import { Command, Option } from 'commander';
 import { resizeImage } from '../../mgmt/storage/tools/resize.js';
-import { addSecretChoice, passwordOf, type SecretChoice, sizeOf } from './options.js';
+import { sizeFromText } from '../../mgmt/storage/tools/size-text.js';
+import { addSecretChoice, passwordOf, type SecretChoice } from './options.js';
 
 interface ResizeChoice extends SecretChoice {
   format?: string;
@@ -25,7 +26,7 @@ export function resizeCommand(): Command {
   return addSecretChoice(command)
     .allowUnknownOption()
     .action(async (file: string, size: string, choice: ResizeChoice) => {
-      const bytes = sizeOf(size.replace(/^[+-]/, ''));
+      const bytes = sizeFromText(size.replace(/^[+-]/, ''));
       const wanted = (now: number) => {
         if (size.startsWith('+')) return now + bytes;
         return size.startsWith('-') ? now - bytes : bytes;
