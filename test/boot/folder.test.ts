@@ -171,4 +171,26 @@ describe.skipIf(missing !== undefined)(title, { timeout: TIMEOUT_MS }, () => {
     await output('shutdown', '-a', '-w');
     await nobody();
   });
+
+  it('with CDs runs, and nobody writes to them', async () => {
+    const cd = Buffer.alloc(1024 * 1024, 'a CD');
+    writeFileSync(at('cd.iso'), cd);
+    // A drive without a medium is left out.
+    const drives = [
+      `file:${at('cd.iso')},hdc:cdrom,r`,
+      `vdev=xvdd,access=w,cdrom,target=${at('cd.iso')}`,
+      'vdev=xvde,cdrom',
+    ];
+    await output('create', host.config('cd', `disk = ${JSON.stringify(drives)}\n`));
+    await onConsole('cd', async ({ script }) => {
+      const wait = 'until [ -b /dev/xvdc ] && [ -b /dev/xvdd ]; do sleep 0.1; done';
+      await script.run(`dmesg -n 1; insmod /lib/drivers/xen-blkfront.ko; ${wait}`);
+      const sum = createHash('md5').update(cd).digest('hex');
+      expect((await script.run('cd /dev; md5sum xvdc xvdd; cd')).output).toBe(`${sum}  xvdc\n${sum}  xvdd\n`);
+      expect((await script.run('cat /sys/block/xvd*/ro')).output).toBe('1\n1\n');
+      expect((await script.run('echo x >/dev/xvdd')).output).toMatch(/not permitted/);
+    });
+    expect(readFileSync(at('cd.iso')).equals(cd)).toBe(true);
+    await output('destroy', 'cd');
+  });
 });
