@@ -88,6 +88,7 @@ describe.skipIf(missing !== undefined)(title, () => {
 
   it('keeps over a reboot what it was asked for', async () => {
     await output('create', host.config('asked', 'vcpus = 2\n'));
+    const { startedAt } = await info('asked');
     await onConsole('asked', async ({ script }) => {
       await output('mem-set', 'asked', '100');
       await output('vcpu-set', 'asked', '1');
@@ -98,6 +99,7 @@ describe.skipIf(missing !== undefined)(title, () => {
       await output('reboot', '-w', 'asked');
       await script.expect(/init: running/, BOOT_TIMEOUT_MS);
       await script.expect(PROMPT, BOOT_TIMEOUT_MS);
+      expect((await info('asked')).startedAt).toBeGreaterThan(startedAt);
       expect((await script.run('until [ $(nproc) = 1 ]; do sleep 0.1; done')).status).toBe(0);
       await until(
         () => info('asked'),

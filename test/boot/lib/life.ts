@@ -63,6 +63,7 @@ export const info = async (name: string) =>
     pid: number;
     domid: number;
     state: string;
+    startedAt: number;
     currentMemoryMiB: number;
     hostMemoryMiB: number;
   };

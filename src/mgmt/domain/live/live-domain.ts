@@ -254,7 +254,8 @@ export class LiveDomain {
     this.#early = Buffer.alloc(0);
     this.#store = await XenstoreSocket.listen(domain.xenstore, folder.file('xenstore'));
     if (saved === undefined) this.#setTargets(domain);
-    folder.setState('running');
+    // What `uptime` tells: xl's begins anew with every start, too.
+    folder.setState('running', { startedAt: this.#startedAt });
   }
 
   async #config(): Promise<DomainConfig> {
@@ -353,7 +354,7 @@ export class LiveDomain {
 
   /** Until somebody destroys it. */
   async #preserve(reason: EndReason): Promise<void> {
-    this.folder.setState('shutdown', reason);
+    this.folder.setState('shutdown', { shutdownReason: reason });
     if (this.#isToEnd) return;
     await new Promise<void>((resolve) => {
       this.#release = resolve;

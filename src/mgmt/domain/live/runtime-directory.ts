@@ -38,7 +38,7 @@ export interface DomainRecord {
   readonly shutdownReason?: EndReason;
   /** Where all of its memory is; undefined: anywhere. */
   readonly numaNode?: number;
-  /** Milliseconds since 1970. */
+  /** Its guest, the last time; milliseconds since 1970. */
   readonly startedAt: number;
 }
 
@@ -192,8 +192,8 @@ export class DomainFolder {
     return join(this.path, FILES[name]);
   }
 
-  setState(state: LiveState, shutdownReason?: EndReason): void {
-    this.#record = { ...this.#record, state, ...(shutdownReason !== undefined && { shutdownReason }) };
+  setState(state: LiveState, more: Partial<Pick<DomainRecord, 'shutdownReason' | 'startedAt'>> = {}): void {
+    this.#record = { ...this.#record, state, ...more };
     this.#write();
   }
 
