@@ -8,6 +8,7 @@
  */
 export { XennerError } from '../base/errors.js';
 export type { NetworkWatch } from '../kvm/index.js';
+
 export { type CacheBank, cacheBanks } from './host/caches.js';
 export { capabilitiesXml } from './host/capabilities.js';
 export { type Cell, type CellPages, cells, type MemoryStats, memoryStats } from './host/cells.js';
@@ -42,9 +43,16 @@ export {
   tuneKsm,
 } from './host/ksm.js';
 export { type NodeInfo, nodeInfo } from './host/node-info.js';
+
+export type { InterfaceDefinition } from './network/definition.js';
+
 export { InterfaceError, type InterfaceErrorCode } from './network/errors.js';
-export type { HostInterface } from './network/host-interface.js';
-export { HostInterfaces, type InterfaceFilter } from './network/host-interfaces.js';
+export type { BridgeOptions, ChangeOptions, HostInterface } from './network/host-interface.js';
+export {
+  HostInterfaces,
+  type HostInterfacesOptions,
+  type InterfaceFilter,
+} from './network/host-interfaces.js';
 export type { BuildOptions, VolumeOptions } from './storage/pool/backend.js';
 export type {
   BackingStore,

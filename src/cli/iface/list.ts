@@ -1,7 +1,7 @@
 /** `xenner iface-list`: the host's network interfaces, in virsh's columns. */
 import { Command } from 'commander';
-import { HostInterfaces } from '../../mgmt/network/host-interfaces.js';
 import { json, virshTable } from '../virsh-text.js';
+import { openInterfaces } from './interfaces.js';
 
 interface ListOptions {
   inactive?: true;
@@ -17,11 +17,13 @@ export function ifaceListCommand(): Command {
     .option('--json', 'as JSON')
     .action(({ inactive, all, json: asJson }: ListOptions) => {
       const filter = { active: !inactive || all, inactive: inactive || all };
-      const interfaces = new HostInterfaces().list(filter).map(({ name, isActive, mac }) => ({
-        name,
-        state: isActive ? 'active' : 'inactive',
-        mac,
-      }));
+      const interfaces = openInterfaces()
+        .list(filter)
+        .map(({ name, isActive, mac }) => ({
+          name,
+          state: isActive ? 'active' : 'inactive',
+          mac,
+        }));
       const rows = interfaces.map(({ name, state, mac }) => [name, state, mac ?? '']);
       process.stdout.write(asJson ? json(interfaces) : virshTable(['Name', 'State', 'MAC Address'], rows));
     });

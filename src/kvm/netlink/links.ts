@@ -163,9 +163,12 @@ function decodeData(kind: string | undefined, data: Attributes): Pick<Link, 'bri
   };
 }
 
+/** What is undefined is left as it comes, or as it is. */
+type Some<T> = { readonly [K in keyof T]?: T[K] | undefined };
+
 export type NewLink =
-  | ({ readonly kind: 'bridge' } & Partial<BridgeData>)
-  | ({ readonly kind: 'bond' } & Partial<BondData>)
+  | ({ readonly kind: 'bridge' } & Some<BridgeData>)
+  | ({ readonly kind: 'bond' } & Some<BondData>)
   | { readonly kind: 'vlan'; readonly below: number; readonly id: number }
   | { readonly kind: 'macvtap'; readonly below: number; readonly mode: MacvlanMode };
 
@@ -193,7 +196,7 @@ function encodeData(link: NewLink): Buffer[] {
 }
 
 /** The mode first, since the others are checked against it (bond_changelink()). */
-function encodeBond(bond: Partial<BondData>): Buffer[] {
+function encodeBond(bond: Some<BondData>): Buffer[] {
   const targets = bond.arpTargets?.map((target, at) =>
     attribute(at, Buffer.from(target.split('.').map(Number))),
   );
