@@ -179,6 +179,7 @@ export interface Addon extends KvmAddon {
   notify(id: number): void;
   /** Host clocks read back to back: TSC ticks, CLOCK_MONOTONIC ns, CLOCK_REALTIME ns. */
   clockSample(): { tsc: bigint; monotonicNs: bigint; realtimeNs: bigint };
+  hostTsc(): bigint;
   probeKvm(): NativeKvmProbe;
   /**
    * One compressed stream to at most maxBytes of output, from Debian's libraries. `xz`, `lzma` (alone format), `bzip2`,

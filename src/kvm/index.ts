@@ -45,7 +45,7 @@ export {
 } from './file-range.js';
 export { type Gpa, GuestMemory, GuestMemoryError, gpa, sumOfPages } from './guest-memory.js';
 export { type GuestMemoryOptions, HUGEPAGES } from './guest-memory-backing.js';
-export { type ClockSample, clockSample } from './host-clock.js';
+export { type ClockSample, clockSample, hostTsc } from './host-clock.js';
 export { type HostMemory, type HugepagePool, hostMemory, poolDirectory } from './host-memory.js';
 export { openLine } from './kvm-line.js';
 export {

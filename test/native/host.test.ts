@@ -5,7 +5,7 @@ import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, type TestContext } from 'vitest';
-import { chooseEngine, clockSample, hasSoftCpu, probeKvm } from '../../src/kvm/index.js';
+import { chooseEngine, clockSample, hasSoftCpu, hostTsc, probeKvm } from '../../src/kvm/index.js';
 import { addonProcess, addonWorker, messageOf } from './addon-worker.js';
 
 describe('clockSample', () => {
@@ -17,6 +17,13 @@ describe('clockSample', () => {
     expect(sample.monotonicNs).toBeLessThanOrEqual(process.hrtime.bigint());
     expect(sample.realtimeNs).toBeGreaterThanOrEqual(realtime);
     expect(sample.realtimeNs).toBeLessThan(BigInt(Date.now() + 1) * 1_000_000n);
+  });
+
+  it('has the same TSC as the reading of that alone', () => {
+    const before = hostTsc();
+    const { tsc } = clockSample();
+    expect(tsc).toBeGreaterThan(before);
+    expect(hostTsc()).toBeGreaterThan(tsc);
   });
 
   it('two samples give one TSC rate', async () => {

@@ -1,5 +1,5 @@
 /** System time: what Xen's vcpu_time_info tells a guest, kept in step with the host's monotonic clock. */
-import { type ClockSample, clockSample, type Gpa, type GuestMemory, gpa } from '../../kvm/index.js';
+import { type ClockSample, clockSample, type Gpa, type GuestMemory, gpa, hostTsc } from '../../kvm/index.js';
 import { shared_info, vcpu_time_info, XEN_PVCLOCK_TSC_STABLE_BIT } from '../abi/xen.js';
 import type { DomainArea } from '../monitor/vcpu-area.js';
 
@@ -47,6 +47,8 @@ export class SystemClock {
   #base = 0;
   #scale: Scale = { mul: 0, shift: 0 };
   #nsPerTick = 0;
+  /** ns of the host's clock in a tick. */
+  #hostNsPerTick = 0;
   #started = false;
   /** Guest TSC = host TSC + this, modulo 2^64: not 0 once a guest has come from another time or host. */
   #tscOffset = 0n;
@@ -72,7 +74,7 @@ export class SystemClock {
   #begin(): void {
     let now = clockSample();
     while (Number(now.monotonicNs - this.#first.monotonicNs) < MIN_CALIBRATION_NS) now = clockSample();
-    this.#setRate(this.#measure(now));
+    this.#setRate(this.#measure(now), 1);
     this.#origin = now;
     this.#started = true;
   }
@@ -90,18 +92,18 @@ export class SystemClock {
 
   /** System time in ns. */
   now(): number {
-    return this.#started ? this.#at(clockSample().tsc) : 0;
+    return this.#started ? this.#at(hostTsc()) : 0;
   }
 
   /** The host's CLOCK_MONOTONIC, ns, when system time will be `systemNs`. */
   monotonicAt(systemNs: number): number {
-    const now = clockSample();
-    return Number(now.monotonicNs) + (systemNs - this.#at(now.tsc));
+    const ticks = this.#started ? (systemNs - this.#base) / this.#nsPerTick : 0;
+    return Number(this.#origin.monotonicNs) + ticks * this.#hostNsPerTick;
   }
 
   /** Whether an epoch is over, so that calibrate() and publish() are due. */
   get due(): boolean {
-    return Number(clockSample().monotonicNs - this.#origin.monotonicNs) >= EPOCH_NS;
+    return Number(hostTsc() - this.#origin.tsc) * this.#hostNsPerTick >= EPOCH_NS;
   }
 
   /** Begins a new epoch: time goes on without a step, at a rate that takes back in one epoch what it was off by. */
@@ -111,7 +113,7 @@ export class SystemClock {
     const elapsed = Number(now.monotonicNs - this.#origin.monotonicNs);
     const error = elapsed - (system - this.#base);
     const slew = Math.max(-1e-3, Math.min(1e-3, error / EPOCH_NS));
-    this.#setRate(this.#measure(now) * (1 + slew));
+    this.#setRate(this.#measure(now), 1 + slew);
     this.#base = system;
     this.#origin = now;
   }
@@ -158,8 +160,9 @@ export class SystemClock {
     return Number(now.monotonicNs - this.#first.monotonicNs) / Number(now.tsc - this.#first.tsc);
   }
 
-  #setRate(nsPerTick: number): void {
-    this.#scale = scaleOf(nsPerTick);
+  #setRate(hostNsPerTick: number, faster: number): void {
+    this.#hostNsPerTick = hostNsPerTick;
+    this.#scale = scaleOf(hostNsPerTick * faster);
     // What the guest computes from mul and shift, not what was measured.
     this.#nsPerTick = (this.#scale.mul / TWO_32) * 2 ** this.#scale.shift;
   }
