@@ -79,3 +79,22 @@ describe.each(ENGINES)('%s', (engine) => {
     expect([written.length, written[4095], written[4096], written[9999]]).toEqual([10_000, 1, 2, 3]);
   });
 });
+
+const noUring = engineReason('io_uring');
+// Only io_uring reads what has no positions.
+it.skipIf(noUring !== undefined)(
+  `io_uring: a request that waits alone keeps nobody else waiting${noUring ? ` (skipped: ${noUring})` : ''}`,
+  async () => {
+    const source = `
+      import { execFileSync } from 'node:child_process';
+      import { writeSync } from 'node:fs';
+      execFileSync('mkfifo', [file + '.fifo']);
+      const fd = openSync(file + '.fifo', 'r+');
+      const into = new Uint8Array(8);
+      new FileIo({ engine: 'io_uring' }).readv(fd, [into], 0).then((count) => console.log(count, into[7]));
+      // It is begun in one of these turns.
+      for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate);
+      writeSync(fd, new Uint8Array(8).fill(5));`;
+    expect(await script(source)).toBe('8 5');
+  },
+);
