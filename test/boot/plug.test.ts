@@ -95,7 +95,8 @@ async function balloon(cli: Cli): Promise<void> {
   };
   for (let round = 0; round < 2; round++) {
     await run(cli, fill);
-    expect(await inHost()).toBeGreaterThan(320);
+    // More than it is to keep; what it has free by then varies.
+    expect(await inHost()).toBeGreaterThan(270);
     await asked(256);
     // What Xen's tables take is small.
     expect(await inHost()).toBeLessThan(264);
