@@ -14,6 +14,7 @@ import { printSkip } from './lib/report.mjs';
 import { benchNet } from './net.mjs';
 import { benchPools } from './pools.mjs';
 import { benchQcow2 } from './qcow2.mjs';
+import { benchQcow2Tools } from './qcow2-tools.mjs';
 import { benchRestore } from './restore.mjs';
 
 const MEMORY_MIB = 256;
@@ -54,5 +55,6 @@ if (havePeer()) {
 if (wanted('hypercall')) await benchHypercall(`${guestKernels}/bench-hypercall.elf`, pairs);
 if (wanted('launcher')) await benchLauncher(image, pairs);
 if (wanted('qcow2')) await benchQcow2(pairs);
+benchQcow2Tools(pairs, figureWanted);
 if (wanted('pool-refresh')) await benchPools(pairs);
 if (wanted('restore')) await benchRestore(`${guestKernels}/bench-restore.elf`, pairs);

@@ -2,6 +2,7 @@
 import type { Subcommands } from './command-line.js';
 
 export const IMG_COMMANDS = {
+  commit: async () => (await import('./img/commit.js')).commitCommand(),
   compare: async () => (await import('./img/compare.js')).compareCommand(),
   convert: async () => (await import('./img/convert.js')).convertCommand(),
   check: async () => (await import('./img/check.js')).checkCommand(),
@@ -9,4 +10,5 @@ export const IMG_COMMANDS = {
   map: async () => (await import('./img/map.js')).mapCommand(),
   resize: async () => (await import('./img/resize.js')).resizeCommand(),
   snapshot: async () => (await import('./img/snapshot.js')).snapshotCommand(),
+  rebase: async () => (await import('./img/rebase.js')).rebaseCommand(),
 } satisfies Subcommands;

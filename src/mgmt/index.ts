@@ -72,8 +72,10 @@ export type { PoolInfo, PoolState, StoragePool } from './storage/pool/storage-po
 export type { ResizeOptions, StorageVolume } from './storage/pool/storage-volume.js';
 export type { StreamPiece, StreamRange } from './storage/pool/volume-stream.js';
 export { WIPE_ALGORITHMS, type WipeAlgorithm } from './storage/pool/wipe.js';
+export type { BackingName } from './storage/qcow2/backing-name.js';
 export type { LuksFacts, LuksSlotFacts } from './storage/qcow2/luks-facts.js';
 export { type CheckOptions, checkImage, type ImageCheck } from './storage/tools/check.js';
+export { type CommitOptions, commitImage } from './storage/tools/commit.js';
 export {
   type ComparedImage,
   CompareError,
@@ -103,6 +105,7 @@ export {
   type SnapshotInfo,
 } from './storage/tools/info.js';
 export { type MapEntry, type MapOptions, mapImage } from './storage/tools/map.js';
+export { type RebaseOptions, rebaseImage } from './storage/tools/rebase.js';
 export { type ResizeImageOptions, resizeImage } from './storage/tools/resize.js';
 export {
   applyImageSnapshot,

@@ -17,6 +17,8 @@ export interface OpenImageOptions {
   readonly readOnly?: boolean | undefined;
   readonly cache?: CacheMode | undefined;
   readonly lock?: LockMode | undefined;
+  /** Of the images below it. */
+  readonly backingLock?: LockMode | undefined;
   /** Of an encrypted image, and of encrypted ones below it. */
   readonly password?: string | Uint8Array | undefined;
   /** An internal snapshot, by id or name; for reading only. */
@@ -103,7 +105,8 @@ function contextOf(file: StorageFile, format: ImageFormat, options: LayerOptions
     password: chain.password,
     snapshot: options.snapshot,
     openBacking: async (name, backingFormat) => {
-      return openLayer(pathOf(name), { format: backingFormat, readOnly: true }, chain);
+      const lock = chain.options.backingLock;
+      return openLayer(pathOf(name), { format: backingFormat, readOnly: true, lock }, chain);
     },
     openData: async (name) => {
       if (name === undefined) throw unsupported(path, 'does not say which file has its data');

@@ -4,6 +4,7 @@ import { refused } from '../image-errors.js';
 import { sectorBytesOf } from '../raw-image.js';
 import { Requests } from '../requests.js';
 import type { ByteStore } from '../storage-file.js';
+import { type BackingName, writeBacking } from './backing-name.js';
 import type { Header } from './header.js';
 import type { Packed } from './packer.js';
 import { closeSources, Reader, type Sources } from './reader.js';
@@ -84,6 +85,19 @@ export class Qcow2Image implements DiskImage {
   /** Of whole clusters that are not to be written meanwhile. @throws as write(), and XennerError EIMAGE_UNSUPPORTED */
   writePacked(clusters: readonly Packed[]): Promise<void> {
     return this.#change(({ packer }) => packer.write(clusters));
+  }
+
+  /** The image has nothing of its own any more: all is what is below. */
+  empty(): Promise<void> {
+    return this.#change(({ zeroes }) => zeroes.uncover(0, this.sizeBytes));
+  }
+
+  /** What was written is on the disk, and then the name of what is below; of that, this open image hears nothing. */
+  changeBacking(backing: BackingName | undefined): Promise<void> {
+    return this.#change(async ({ commit }) => {
+      await commit.run();
+      await commit.exclusivelyOrNever(() => writeBacking(this.file, this.header, backing));
+    });
   }
 
   close(): Promise<void> {

@@ -34,6 +34,17 @@ export class Zeroes {
     }
   }
 
+  /** What is below is to be seen again, in all clusters. */
+  async uncover(offset: number, length: number): Promise<void> {
+    for (const span of this.writer.spans(offset, length)) {
+      await this.writer.throttle();
+      if (this.parts.map.l2OffsetOf(span.l1Index) === 0) continue;
+      await this.writer.locked(span.at, span.length, () =>
+        this.#eachEntry(span, (table, entry) => this.#uncoverOne(table, entry)),
+      );
+    }
+  }
+
   async zero(offset: number, length: number, mayUnmap: boolean): Promise<void> {
     await this.writer.throttle();
     const { clusterBytes, extendedL2, version } = this.parts.map.geometry;
@@ -81,6 +92,12 @@ export class Zeroes {
     const { map, entries } = this.parts;
     const isUsed = map.isCompressed(table, entry) || map.standard(table, entry).host >= 0;
     if (isUsed) entries.unlink(table, entry, at < (this.backing?.sizeBytes ?? 0));
+  }
+
+  #uncoverOne(table: Table, entry: number): void {
+    const { entries, map } = this.parts;
+    const bytes = table.bytes.subarray(entry, entry + map.geometry.l2EntryBytes);
+    if (bytes.some((byte) => byte !== 0)) entries.unlink(table, entry, false);
   }
 
   /** False: the entry cannot say it. */

@@ -4,17 +4,12 @@ import { XennerError } from '../../../base/errors.js';
 import type { DiskImage } from '../disk-image.js';
 import { openImage } from '../open-image.js';
 import { Qcow2Image } from '../qcow2/image.js';
-import { VhdImage } from '../vhd/vhd-image.js';
 import { compressInto } from './compress-into.js';
-import { copyDisk } from './copy-disk.js';
+import { copyDisk, pieceBytesOf } from './copy-disk.js';
 import { type CreateChoices, createImage } from './create-options.js';
 import type { ToolFormat } from './image-file.js';
 import { replaceImage } from './replace-image.js';
 import type { WorkOptions } from './work.js';
-
-const DEFAULT_SPARSE_BYTES = 4096;
-/** Of a VHD's blocks, which are large, the file may have parts. */
-const VHD_PIECE_BYTES = 64 * 1024;
 
 export interface ConvertSource {
   readonly path: string;
@@ -92,6 +87,7 @@ async function copyInto(
   options: ConvertOptions,
   isNew: boolean,
 ): Promise<void> {
+  const { compressed, sparseBytes } = options;
   const image = await openImage(path, { format: target.format });
   try {
     if (image.sizeBytes < source.sizeBytes)
@@ -105,8 +101,8 @@ async function copyInto(
       ...options,
       above: isAbove ? source.backing : undefined,
       isTargetZero: isNew && !isAbove,
-      pieceBytes: pieceBytes(image, options),
-      write: options.compressed ? compressInto(asQcow2(image)) : undefined,
+      pieceBytes: sparseBytes === 0 && !compressed ? 0 : pieceBytesOf(image, sparseBytes),
+      write: compressed ? compressInto(asQcow2(image)) : undefined,
     });
     await image.flush();
   } finally {
@@ -117,15 +113,4 @@ async function copyInto(
 function asQcow2(image: DiskImage): Qcow2Image {
   if (image instanceof Qcow2Image) return image;
   throw new XennerError('EIMAGE_OPTIONS', `${image.path} is no qcow2 image`);
-}
-
-/** A cluster that has any data has its place: to leave out a part of it would save nothing. */
-function pieceBytes(
-  image: DiskImage,
-  { compressed, sparseBytes = DEFAULT_SPARSE_BYTES }: ConvertOptions,
-): number {
-  if (sparseBytes === 0 && !compressed) return 0;
-  const unit =
-    image instanceof Qcow2Image ? image.header.clusterBytes : image instanceof VhdImage ? VHD_PIECE_BYTES : 1;
-  return Math.ceil(Math.max(1, sparseBytes) / unit) * unit;
 }

@@ -1,11 +1,17 @@
 /** The contents of a disk into another image: what is read, what is looked at for zeros, what is written, several pieces at once. */
 import type { BlockImage } from '../../../xenner/backend/block/block-image.js';
 import type { DiskImage } from '../disk-image.js';
+import { Qcow2Image } from '../qcow2/image.js';
+import { VhdImage } from '../vhd/vhd-image.js';
 import { type DiskExtent, diskExtents } from './disk-extents.js';
 import { CHUNK_BYTES, chunks, eachWithBuffer } from './in-chunks.js';
 import type { WorkOptions } from './work.js';
 import { eachRun } from './zero-scan.js';
 
+/** qemu-img's. */
+const DEFAULT_SPARSE_BYTES = 4096;
+/** Of a VHD's blocks, which are large, the file may have parts. */
+const VHD_PIECE_BYTES = 64 * 1024;
 /** As qemu-img has coroutines. */
 const DEFAULT_AT_ONCE = 8;
 
@@ -79,4 +85,12 @@ export async function copyDisk(source: DiskImage, target: BlockImage, options: C
 async function settled(under: readonly Promise<void>[]): Promise<void> {
   if (under.length > 1) await Promise.allSettled(under);
   await Promise.all(under);
+}
+
+/** A cluster that has any data has its place: to leave out a part of it would save nothing. */
+export function pieceBytesOf(image: DiskImage, sparseBytes = DEFAULT_SPARSE_BYTES): number {
+  let unit = 1;
+  if (image instanceof Qcow2Image) unit = image.header.clusterBytes;
+  if (image instanceof VhdImage) unit = VHD_PIECE_BYTES;
+  return Math.ceil(Math.max(1, sparseBytes) / unit) * unit;
 }
