@@ -1,6 +1,6 @@
 // Compares xenner with QEMU's own software CPU, side by side in one run. Started by scripts/bench.sh.
 // usage: main.mjs [--quick] [--pairs N] KERNEL RAMDISK GUEST_KERNELS TSC_KHZ [NAME...]
-// NAME: boot, guest-work, hypercall, launcher, qcow2, pool-refresh, restore, blk, net; of the last two also the beginning of a figure's name.
+// NAME: boot, guest-work, hypercall, launcher, qcow2, pool-refresh, restore, blk, net; of the last two, and qcow2, also the beginning of a figure's name.
 // GUEST_KERNELS: where test/guest was built to
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
