@@ -12,4 +12,6 @@ export const HOST_COMMANDS = {
   freepages: async () => (await import('./host/memory.js')).freepagesCommand(),
   allocpages: async () => (await import('./host/memory.js')).allocpagesCommand(),
   'node-memory-tune': async () => (await import('./host/memory.js')).nodeMemoryTuneCommand(),
+  hugepages: async () => (await import('./host/hugepages.js')).hugepagesCommand(),
+  ksm: async () => (await import('./host/ksm.js')).ksmCommand(),
 } satisfies Subcommands;

@@ -42,7 +42,18 @@ export {
   stopKsm,
   tuneKsm,
 } from './host/ksm.js';
+export {
+  DEFAULT_LIMITS,
+  decideKsm,
+  type GovernorLimits,
+  type GovernorOptions,
+  governKsm,
+  type KsmDecision,
+  type MemoryPressure,
+  restoreKsm,
+} from './host/ksm-governor.js';
 export { type NodeInfo, nodeInfo } from './host/node-info.js';
+export { type HeldPages, type ProcessMemory, processMemory } from './host/process-memory.js';
 
 export type { InterfaceDefinition } from './network/definition.js';
 

@@ -6,7 +6,7 @@ import { allocatePages, cellNumbers } from '../../mgmt/host/huge-pages.js';
 import { sharedMemoryParameters, tuneKsm } from '../../mgmt/host/ksm.js';
 import { wholeNumber } from '../options.js';
 import { json } from '../virsh-text.js';
-import { scaledBytes } from '../volume/volumes.js';
+import { pageKiB } from './page-size.js';
 
 /** Names in virsh's order; each may come with its name or at its place. */
 interface CellChoice {
@@ -63,14 +63,6 @@ function oneCell(which: number | undefined, { cellno, all }: CellChoice): number
   if (only !== undefined && all)
     throw new HostError('VIR_ERR_INVALID_ARG', 'Options --all and --cellno are mutually exclusive');
   return only;
-}
-
-/** KiB where no unit is said. */
-function pageKiB(text: string): number {
-  const kib = /^\d+$/.test(text) ? Number(text) : scaledBytes(text) / 1024;
-  if (!Number.isSafeInteger(kib) || kib === 0 || kib >= 2 ** 32)
-    throw new InvalidArgumentError('no size of a page: 2M is one.');
-  return kib;
 }
 
 interface FreepagesOptions extends CellChoice {

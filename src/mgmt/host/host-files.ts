@@ -3,6 +3,7 @@ import { accessSync, closeSync, constants, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { numberedEntries, readHostFile, readHostNumber } from '../../base/host-files.js';
 import { MAX_HOST_CPUS, MAX_PROCFS_BYTES } from '../../base/limits.js';
+import { exclusively } from '../state/exclusively.js';
 import { HostError } from './errors.js';
 
 /** Paths are from the root, without a slash at the beginning. What cannot be read, or makes no sense, is undefined. */
@@ -53,7 +54,7 @@ export class HostFiles {
    */
   write(path: string, value: string | number, what: string): void {
     try {
-      const fd = openSync(this.path(path), constants.O_WRONLY | constants.O_NONBLOCK);
+      const fd = openSync(this.path(path), constants.O_WRONLY | constants.O_TRUNC | constants.O_NONBLOCK);
       try {
         writeSync(fd, String(value));
       } finally {
@@ -63,6 +64,19 @@ export class HostFiles {
       throw writeFailure(error as NodeJS.ErrnoException, what, this.path(path));
     }
   }
+}
+
+/**
+ * Keeps other processes that ask for the same file from doing so meanwhile.
+ * @throws HostError (rejection) EACCES, VIR_ERR_NO_SUPPORT; XennerError EBUSY
+ */
+export async function aloneWith<T>(host: HostFiles, path: string, what: string, act: () => T): Promise<T> {
+  try {
+    closeSync(openSync(host.path(path), constants.O_RDWR | constants.O_NONBLOCK));
+  } catch (error) {
+    throw writeFailure(error as NodeJS.ErrnoException, what, host.path(path));
+  }
+  return exclusively(host.path(path), act);
 }
 
 export const THIS_HOST = new HostFiles();

@@ -2,7 +2,7 @@
 import { type HugepagePool, hostMemory, poolDirectory } from '../../kvm/index.js';
 import { cell, cells, pagesOfSize, SMALL_PAGE_KIB } from './cells.js';
 import { HostError } from './errors.js';
-import { type HostFiles, THIS_HOST } from './host-files.js';
+import { aloneWith, type HostFiles, THIS_HOST } from './host-files.js';
 
 /** All pages of a size, or those of one NUMA node. */
 export interface HugepageCount extends HugepagePool {
@@ -59,9 +59,13 @@ function countOf(sizeKiB: number, node: number | undefined, host: HostFiles): Hu
 /** What is set aside: surplus pages come and go by themselves, and what is written does not count them. */
 const setAside = ({ total, surplus = 0 }: HugepagePool) => total - surplus;
 
+const poolFile = (sizeKiB: number, node: number | undefined) =>
+  `sys/${poolDirectory(sizeKiB, node)}/nr_hugepages`;
+const poolName = (sizeKiB: number) => `how many pages of ${sizeKiB} KiB there are`;
+
+/** How many are set aside then. */
 function write(sizeKiB: number, count: number, node: number | undefined, host: HostFiles): number {
-  const pool = `sys/${poolDirectory(sizeKiB, node)}`;
-  host.write(`${pool}/nr_hugepages`, count, `how many pages of ${sizeKiB} KiB there are`);
+  host.write(poolFile(sizeKiB, node), count, poolName(sizeKiB));
   return setAside(countOf(sizeKiB, node, host));
 }
 
@@ -89,56 +93,75 @@ export function allocatePages(
 /**
  * Sets so many more aside, or none.
  * @returns how many there are then
- * @throws HostError ENOMEM: the kernel found fewer, and the pool is as it was; EACCES
+ * @throws HostError (rejection) ENOMEM: the kernel found fewer, and the pool is as it was; EACCES
  */
 export function reserveHugepages(
   sizeKiB: number,
   count: number,
   node?: number,
   host: HostFiles = THIS_HOST,
-): number {
-  const before = setAside(countOf(sizeKiB, node, host));
-  const given = write(sizeKiB, before + count, node, host) - before;
-  if (given >= count) return before + given;
-  const again = write(sizeKiB, before, node, host);
-  throw new HostError(
-    'ENOMEM',
-    `the kernel found ${Math.max(0, given)} of ${count} pages of ${sizeKiB} KiB, for memory is short or in pieces; there are ${again} as before`,
-    'try with fewer, or soon after the host was started',
-  );
+): Promise<number> {
+  return changePool(sizeKiB, node, host, () => {
+    const before = setAside(countOf(sizeKiB, node, host));
+    const given = write(sizeKiB, before + count, node, host) - before;
+    if (given >= count) return before + given;
+    const again = write(sizeKiB, before, node, host);
+    throw new HostError(
+      'ENOMEM',
+      `the kernel found ${Math.max(0, given)} of ${count} pages of ${sizeKiB} KiB: memory is short, or in pieces`,
+      again === before ? `there are ${before}, as before` : `there are ${again}, before there were ${before}`,
+    );
+  });
 }
 
 /**
  * Gives so many back that nobody uses and nobody was promised, or none.
  * @returns how many there are then
- * @throws HostError VIR_ERR_OPERATION_INVALID: there are fewer of them; EACCES
+ * @throws HostError (rejection) VIR_ERR_OPERATION_INVALID: there are fewer of them; EACCES
  */
 export function releaseHugepages(
   sizeKiB: number,
   count: number,
   node?: number,
   host: HostFiles = THIS_HOST,
-): number {
-  const pool = countOf(sizeKiB, node, host);
-  const all = countOf(sizeKiB, undefined, host);
-  const idle = Math.max(0, Math.min(pool.free, all.free - (all.reserved ?? 0)));
-  if (idle < count) {
+): Promise<number> {
+  return changePool(sizeKiB, node, host, () => {
+    const pool = countOf(sizeKiB, node, host);
+    const idle = Math.max(0, Math.min(pool.free, idleOf(countOf(sizeKiB, undefined, host))));
+    if (idle < count) {
+      throw new HostError(
+        'VIR_ERR_OPERATION_INVALID',
+        `${idle} of ${pool.total} pages of ${sizeKiB} KiB are free, not ${count}`,
+        'xenner hugepages shows which domains have them',
+      );
+    }
+    const left = write(sizeKiB, setAside(pool) - count, node, host);
+    const { surplus = 0 } = countOf(sizeKiB, node, host);
+    // Whoever took some in this moment has them still: they count as surplus then, until they are let go of.
+    if (surplus <= (pool.surplus ?? 0)) return left;
+    write(sizeKiB, setAside(pool), node, host);
     throw new HostError(
       'VIR_ERR_OPERATION_INVALID',
-      `${count} pages of ${sizeKiB} KiB are to be given back, ${idle} of ${pool.total} are free`,
-      'xenner hugepages shows which domains have them',
+      `pages of ${sizeKiB} KiB were taken meanwhile: none was given back`,
     );
-  }
-  const wanted = setAside(pool) - count;
-  write(sizeKiB, wanted, node, host);
-  const { surplus = 0 } = countOf(sizeKiB, node, host);
-  // Whoever took some in this moment has them still: then they count as surplus, and stay until they are let go of.
-  if (surplus <= (pool.surplus ?? 0)) return wanted;
-  write(sizeKiB, setAside(pool), node, host);
-  throw new HostError(
-    'VIR_ERR_OPERATION_INVALID',
-    `pages of ${sizeKiB} KiB were taken meanwhile: none was given back`,
-  );
+  });
+}
+
+/** One change at a time: each puts back what it found. */
+function changePool(
+  sizeKiB: number,
+  node: number | undefined,
+  host: HostFiles,
+  change: () => number,
+): Promise<number> {
+  return Promise.resolve()
+    .then(() => countOf(sizeKiB, node, host))
+    .then(() => aloneWith(host, poolFile(sizeKiB, undefined), poolName(sizeKiB), change));
+}
+
+/** Free, and promised to nobody. */
+export function idleOf({ free, reserved = 0 }: HugepagePool): number {
+  return free - reserved;
 }
 
 /** Cells that have pages to be set aside. */
