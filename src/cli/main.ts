@@ -16,7 +16,7 @@ void runCommandLine({
   config: async () => (await import('./config.js')).configCommand(),
   import: async () => (await import('./import.js')).importCommand(),
   img: async () => (await import('./img/img.js')).imgCommand(),
-  host: async () => (await import('./host.js')).hostCommand(),
+  host: async () => (await import('./host/host.js')).hostCommand(),
   // xl's name of it.
-  info: async () => (await import('./host.js')).hostCommand().name('info'),
+  info: async () => (await import('./host/host.js')).hostCommand().name('info'),
 });

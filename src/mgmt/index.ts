@@ -33,6 +33,7 @@ export {
   releaseHugepages,
   reserveHugepages,
 } from './host/huge-pages.js';
+export { type KernelFeature, kernelFeatures } from './host/kernel-features.js';
 export {
   type KsmFacts,
   type KsmTuning,

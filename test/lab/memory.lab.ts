@@ -80,3 +80,51 @@ it('KSM merges what two guests have in common, and takes it apart when they are 
   console.log(`KSM: ${saved.one} pages saved of one guest of 96 MiB, ${saved.two} of two`);
   expect(saved.two - saved.one).toBeGreaterThan(MERGED);
 });
+
+it('the commands tell which domain has which huge pages, and what KSM merged of which', async (context) => {
+  if ('missing' in image) return context.skip(image.missing);
+  const program = ['node', 'test/lab/programs/host.mjs', image.path, ramdisk];
+  const { status, stdout, stderr } = await inLab(context, program, { timeoutS: 270 });
+  expect(status, stderr).toBe(0);
+  const told = JSON.parse(stdout);
+  expect([told.reserved, told.released]).toEqual([
+    'There are 80 pages of 2M\n\n',
+    'There are 0 pages of 2M\n\n',
+  ]);
+  const pool = told.pools.pools.find((each: { sizeKiB: number }) => each.sizeKiB === 2048);
+  const [large] = told.pools.domains;
+  // What a guest has not touched is promised to it, and counts as free.
+  expect(large).toMatchObject({
+    name: 'large',
+    hugepages: [{ sizeKiB: 2048, node: 0, pages: 80 - pool.free }],
+  });
+  expect(large.hugepages[0].pages).toBeGreaterThan(20);
+  expect(told.refusedRelease).toMatch(/^xenner: \d+ of 80 pages of 2048 KiB are free, not 80;/);
+  const { merged, apart } = told;
+  expect(merged).toMatchObject({ state: 'off', domains: [{ name: 'one' }, { name: 'two' }] });
+  for (const { mergingPages } of merged.domains) expect(mergingPages).toBeGreaterThan(MERGED);
+  expect(merged.pagesShared + merged.pagesSharing).toBeGreaterThan(2 * MERGED);
+  expect(told.refusedTune).toMatch(
+    /cannot change while \d+ pages are; .* --unmerge|has no merging across nodes/,
+  );
+  expect(apart).toMatchObject({ state: 'off', pagesShared: 0, pagesSharing: 0 });
+});
+
+it('pages are set aside on the node that was asked for', async (context) => {
+  const program = `xenner() { node dist/cli/main.js "$@"; }
+    xenner hugepages reserve 2M 40 --node 1; xenner allocpages 2M 7 --cellno 0
+    xenner hugepages --json; xenner hugepages release 2M 41 --node 1 || xenner hugepages release 2M 40 --node 1`;
+  const { status, stdout, stderr } = await inOwnLab(
+    context,
+    ['--nodes', '2', '--memory', '1536'],
+    ['bash', '-c', program],
+  );
+  expect(status, stderr).toBe(0);
+  const { pools } = JSON.parse(/^\{.*^\}$/ms.exec(stdout)?.[0] ?? '');
+  const totals = pools.flatMap(({ sizeKiB, total }: { sizeKiB: number; total: number }) =>
+    sizeKiB === 2048 ? [total] : [],
+  );
+  expect(totals).toEqual([47, 7, 40]);
+  expect(stderr).toContain('40 of 40 pages of 2048 KiB are free, not 41');
+  expect(stdout.endsWith('There are 0 pages of 2M on node 1\n\n')).toBe(true);
+});

@@ -1,6 +1,6 @@
 /** Which engine is chosen for what the machine and the build offer, and what `xenner host` says of it. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { hostCommand } from '../../../src/cli/host.js';
+import { hostCommand } from '../../../src/cli/host/host.js';
 import type { Addon, NativeKvmProbe } from '../../../src/kvm/addon.js';
 import { chooseEngine, type EngineWish } from '../../../src/kvm/index.js';
 
@@ -59,25 +59,25 @@ describe('xenner host', () => {
   });
   afterEach(() => vi.restoreAllMocks());
 
-  it('says the engine and why', () => {
+  it('says the engine and why', async () => {
     offer(true, interprets);
-    hostCommand().parse(['node', 'xenner']);
+    await hostCommand().parseAsync(['node', 'xenner']);
     expect(output).toMatch(/^engine +soft: no KVM: ring-0 code runs at 4 MIPS: interpreted$/m);
     expect(output).toMatch(/^KVM +not usable: ring-0 code runs at 4 MIPS: interpreted$/m);
     expect(output).toMatch(/^soft CPU +built in$/m);
     expect(addon.probeKvm).toHaveBeenCalledTimes(1);
   });
 
-  it('says what to run when nothing can run guests', () => {
+  it('says what to run when nothing can run guests', async () => {
     offer(false, absent);
-    hostCommand().parse(['node', 'xenner']);
+    await hostCommand().parseAsync(['node', 'xenner']);
     expect(output).toMatch(/^engine +none: this build has no soft CPU; run `npm run setup`/m);
     expect(output).toMatch(/^KVM +not usable: no \/dev\/kvm$/m);
   });
 
-  it('--json has the same', () => {
+  it('--json has the same', async () => {
     offer(true, absent);
-    hostCommand().parse(['node', 'xenner', '--json']);
+    await hostCommand().parseAsync(['node', 'xenner', '--json']);
     expect(JSON.parse(output)).toMatchObject({
       engine: 'soft',
       why: 'no KVM: no /dev/kvm',
