@@ -1,5 +1,6 @@
 /** The host's CPUs: where each is (Documentation/admin-guide/cputopology.rst), what they are, what they have done (proc_stat(5)). */
 import { hostNumber } from '../../base/host-files.js';
+import { MAX_HOST_CPUS } from '../../base/limits.js';
 import { HostError } from './errors.js';
 import { type HostFiles, THIS_HOST } from './host-files.js';
 
@@ -53,11 +54,16 @@ const NANOSECONDS_PER_TICK = 1e7;
 
 /** @throws HostError VIR_ERR_INTERNAL_ERROR: the kernel tells of none */
 export function cpuMap(host: HostFiles = THIS_HOST): CpuMap {
-  const online = host.list(`${CPUS}/online`);
+  const online = host.list(`${CPUS}/online`) ?? listedCpus(host);
   const present = host.list(`${CPUS}/present`) ?? online;
-  if (online === undefined || present === undefined || online.length === 0)
-    throw new HostError('VIR_ERR_INTERNAL_ERROR', 'no CPUs found');
+  if (online.length === 0) throw new HostError('VIR_ERR_INTERNAL_ERROR', 'no CPUs found');
   return { present: Math.max(...present, ...online) + 1, online };
+}
+
+/** A container may have no /sys. */
+function listedCpus(host: HostFiles): number[] {
+  const lines = (host.long('proc/cpuinfo') ?? '').matchAll(/^processor[\t ]*:[\t ]*(\d{1,6})$/gm);
+  return [...lines].slice(0, MAX_HOST_CPUS).map(([, cpu]) => Number(cpu));
 }
 
 /** What is not told is 0, as libvirt has it (virhostcpu.c), and -1 of a CPU without dies too. */

@@ -25,6 +25,15 @@ it('a kernel without nodes is one cell', () => {
   expect(capabilitiesXml(host)).not.toContain('<distances>');
 });
 
+it('a container without /sys still tells of its CPUs and its memory', () => {
+  const cpuinfo = 'processor\t: 0\ncpu MHz\t\t: 2000.5\n\nprocessor\t: 1\ncpu MHz\t\t: 2100.7\n';
+  const host = machine({
+    'proc/cpuinfo': cpuinfo,
+    'proc/meminfo': 'MemTotal: 8 kB\nMemFree: 4 kB\n',
+  });
+  expect(nodeInfo(host)).toMatchObject({ cpus: 2, mhz: 2100, nodes: 1, memoryKiB: 8 });
+});
+
 it('memory in pools is no memory in small pages', () => {
   const host = machine(machineFiles({ ...SMALL, hugepages: { 2048: 100 } }));
   expect(cells(host)[0]!.pages).toEqual([
