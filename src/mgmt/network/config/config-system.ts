@@ -54,9 +54,16 @@ export function flatten(definition: InterfaceDefinition, master?: InterfaceDefin
 /** The other way round: those that are nobody's port, by name. A port of one that is not there stands by itself. */
 export function assemble(flats: readonly FlatInterface[]): InterfaceDefinition[] {
   const names = new Set(flats.map(({ name }) => name));
+  const byMaster = new Map<string, FlatInterface[]>();
+  for (const flat of flats) {
+    if (flat.master === undefined) continue;
+    const siblings = byMaster.get(flat.master);
+    if (siblings === undefined) byMaster.set(flat.master, [flat]);
+    else siblings.push(flat);
+  }
   const ports = (of: string, depth: number): InterfaceDefinition[] =>
-    flats
-      .filter(({ master, name }) => master === of && name !== of)
+    (byMaster.get(of) ?? [])
+      .filter(({ name }) => name !== of)
       .map((port) => ({ ...build(port, depth + 1), start: undefined, mtu: undefined, protocols: [] }));
   // Bridge, bond, ethernet: what is deeper is a loop.
   const build = (

@@ -38,6 +38,9 @@ const OURS = new Set([
   ...['bond-arp-interval', 'bond-arp-ip-target', 'bond-arp-validate', 'accept-ra', 'autoconf', 'slaves'],
 ]);
 
+/** Of one interface; each is one more address, mostly. */
+const MAX_STANZAS = 64;
+
 /** A keyword's line and those below it, comments included, as they stand. */
 interface Stanza {
   readonly path: string;
@@ -255,22 +258,25 @@ function readAll(stanzas: readonly Stanza[]): FlatInterface[] {
   const marked = (keyword: string) =>
     new Set(stanzas.filter(({ words }) => words[0] === keyword).flatMap(({ words }) => words.slice(1)));
   const [auto, hotplug] = [marked('auto'), marked('allow-hotplug')];
-  const ifaces = stanzas.filter(
-    ({ words }) => words[0] === 'iface' && isInterfaceName(words[1] ?? '') && words[1] !== 'lo',
-  );
-  const flats = [...new Set(ifaces.map(({ words }) => words[1]!))].map((name): FlatInterface => {
-    const own = ifaces.filter(({ words }) => words[1] === name);
+  const ifaces = new Map<string, Stanza[]>();
+  for (const stanza of stanzas) {
+    const [keyword, name = ''] = stanza.words;
+    if (keyword === 'iface' && isInterfaceName(name) && name !== 'lo')
+      ifaces.set(name, [...(ifaces.get(name) ?? []), stanza].slice(0, MAX_STANZAS));
+  }
+  const flats = [...ifaces].map(([name, own]): FlatInterface => {
     const start = auto.has(name) ? 'onboot' : hotplug.has(name) ? 'hotplug' : 'none';
     return { ...readOne(name, own), start };
   });
-  const masterOf = (name: string) => flats.find(({ ports }) => ports?.includes(name));
+  const masters = new Map<string, FlatInterface>();
+  for (const flat of flats)
+    for (const port of flat.ports ?? []) if (!masters.has(port)) masters.set(port, flat);
   const configured = new Set(flats.map(({ name }) => name));
-  const bare = flats
-    .flatMap(({ ports = [] }) => ports)
+  const bare = [...masters.keys()]
     .filter((name) => !configured.has(name) && isInterfaceName(name))
     .map((name): FlatInterface => ({ type: 'ethernet', name, protocols: [] }));
   return [...flats, ...bare].map((flat) => {
-    const master = masterOf(flat.name);
+    const master = masters.get(flat.name);
     return { ...flat, master: master?.name, masterType: master && (master.bridge ? 'bridge' : 'bond') };
   });
 }
