@@ -14,10 +14,11 @@ const SCHEMA = '/usr/share/libvirt/schemas/capability.rng';
 const missing = missingVirsh();
 const xenner = (...args: string[]): Promise<Outcome> => outcomeOf(process.execPath, [CLI, ...args], {});
 
-/** Without what changes from one moment to the next: free memory, time, and what other tests set aside. */
+/** Without what changes from one moment to the next: free memory, time, and what other tests set. */
 const shape = (text: string) =>
   text
     .replace(/KiB: +\d+/g, 'KiB: N')
+    .replace(/(shm_\w+ +)\d+/g, '$1N')
     .replace(/ *\d{4,}/g, ' N')
     .replace(/ *\d+\.\d%/g, ' N%');
 

