@@ -18,6 +18,7 @@ DISK_PACKAGES=(e2fsprogs fdisk mmdebstrap qemu-utils passt)
 TEST_PACKAGES=(
   xz-utils bzip2 lz4 lzop zstd python3-minimal perl-base libc6-dev clang-format shellcheck procps gdb xenstore-utils
   xfsprogs gdisk lvm2 iproute2 grub-xen-host libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu libxml2-utils
+  udev dmsetup parted open-iscsi tgt
 )
 # Benchmarks: the peer.
 BENCH_PACKAGES=(qemu-system-x86)

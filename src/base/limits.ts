@@ -208,6 +208,8 @@ export const MAX_DOMAIN_NICS = 32;
 /* Storage pools, and definitions of what is managed */
 /** Hosts and devices of one pool. */
 export const MAX_POOL_SOURCES = 256;
+/** What a program of the host may say: some hundred bytes of each of a group's volumes. */
+export const MAX_PROGRAM_OUTPUT_BYTES = 16 * MIB;
 /** Files of one folder that is a pool. */
 export const MAX_POOL_VOLUMES = 1_000_000;
 export const MAX_DEFINITIONS = 16_384;

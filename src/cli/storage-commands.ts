@@ -18,6 +18,9 @@ export const STORAGE_COMMANDS = {
   'pool-dumpxml': async () => (await import('./pool/info.js')).poolDumpxmlCommand(),
   'pool-name': async () => (await import('./pool/info.js')).poolNameCommand(),
   'pool-uuid': async () => (await import('./pool/info.js')).poolUuidCommand(),
+  'find-storage-pool-sources': async () => (await import('./pool/find-sources.js')).findPoolSourcesCommand(),
+  'find-storage-pool-sources-as': async () =>
+    (await import('./pool/find-sources.js')).findPoolSourcesAsCommand(),
   'vol-create': async () => (await import('./volume/create.js')).volCreateCommand(),
   'vol-create-as': async () => (await import('./volume/create.js')).volCreateAsCommand(),
   'vol-create-from': async () => (await import('./volume/create.js')).volCreateFromCommand(),

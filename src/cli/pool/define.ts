@@ -1,6 +1,7 @@
 /** `xenner pool-define`, `pool-create`, and both with options in place of a document (`-as`). */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { POOL_TYPE_NAMES } from '../../mgmt/storage/pool/pool-types.js';
 import { XmlWriter } from '../../mgmt/xml/writer.js';
 import { virshSay } from '../virsh-text.js';
 import { addBuildOptions, type BuildChoice, buildOptions, openPools } from './pools.js';
@@ -62,7 +63,7 @@ function asCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
     .argument('<name>', "the pool's name")
-    .argument('<type>', 'dir, ...')
+    .argument('<type>', POOL_TYPE_NAMES.join(', '))
     .option('--print-xml', 'print the document and do nothing')
     .option('--source-host <host>', 'where it is served')
     .option('--source-path <path>', 'what of that is served')

@@ -1,6 +1,7 @@
 /** Volumes as commands name them: by name in a pool, by key or by path; and sizes. */
 import { type Command, InvalidArgumentError } from 'commander';
-import { PoolError } from '../../mgmt/storage/pool/errors.js';
+import { PoolError, quoted } from '../../mgmt/storage/pool/errors.js';
+import type { StoragePools } from '../../mgmt/storage/pool/pools.js';
 import type { StorageVolume } from '../../mgmt/storage/pool/storage-volume.js';
 import { unitBytes } from '../../mgmt/storage/pool/xml-fields.js';
 import { openPools } from '../pool/pools.js';
@@ -19,15 +20,24 @@ export async function findVolume(which: string, pool: string | undefined): Promi
   const pools = openPools();
   const within = pool === undefined ? undefined : await pools.lookup(pool);
   if (within !== undefined && !which.startsWith('/')) return within.lookupVolume(which);
-  const volume = which.startsWith('/') ? await pools.lookupVolumeByPath(which) : undefined;
-  if (volume === undefined)
-    throw new PoolError(
-      'VIR_ERR_NO_STORAGE_VOL',
-      `a volume is named by its path, or with its pool`,
-      'add --pool',
-    );
+  const volume = await byPathOrKey(pools, which);
   if (within === undefined || volume.pool.uuid === within.uuid) return volume;
   throw new PoolError('VIR_ERR_NO_STORAGE_VOL', `${which} is no volume of the pool ${within.name}`);
+}
+
+/** Keys of what is not a file are no paths. */
+async function byPathOrKey(pools: StoragePools, which: string): Promise<StorageVolume> {
+  if (which.startsWith('/')) return pools.lookupVolumeByPath(which);
+  try {
+    return await pools.lookupVolumeByKey(which);
+  } catch (error) {
+    if (!(error instanceof PoolError) || error.code !== 'VIR_ERR_NO_STORAGE_VOL') throw error;
+    throw new PoolError(
+      'VIR_ERR_NO_STORAGE_VOL',
+      `no volume has the key ${quoted(which)}; others are named by their path, or with their pool`,
+      'add --pool',
+    );
+  }
 }
 
 /** `10M`, `1GB`, ... : bytes where no unit is said. */

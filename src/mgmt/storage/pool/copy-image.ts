@@ -1,6 +1,6 @@
 /** The contents of one volume in another that is new, whatever the formats of both; what is zero takes no space. */
 import { copyFileSync, constants as fsConstants } from 'node:fs';
-import { truncate } from 'node:fs/promises';
+import { stat, truncate } from 'node:fs/promises';
 import type { BlockImage } from '../../../xenner/backend/block/block-image.js';
 import { inParallel } from '../in-parallel.js';
 import { openImage } from '../open-image.js';
@@ -50,7 +50,7 @@ export async function copyImage(
     await source.close();
   }
   // As a disk, a raw file has whole sectors.
-  if (driverOf(to) === 'raw') await truncate(to.path, to.sizeBytes);
+  if (driverOf(to) === 'raw' && (await stat(to.path)).isFile()) await truncate(to.path, to.sizeBytes);
 }
 
 interface Chunk {

@@ -10,10 +10,31 @@ export interface Permissions {
   readonly label?: string | undefined;
 }
 
+export type PoolAdapter =
+  | {
+      readonly type: 'scsi_host';
+      /** `host3` or `scsi_host3`; or its place on the PCI bus. */
+      readonly name?: string | undefined;
+      readonly parentAddress?: { readonly address: string; readonly uniqueId: number } | undefined;
+    }
+  | {
+      readonly type: 'fc_host';
+      /** Sixteen hexadecimal digits each. */
+      readonly wwnn: string;
+      readonly wwpn: string;
+      /** The adapter that it is a virtual one of: scsi_host5. */
+      readonly parent?: string | undefined;
+      /** It ends with the pool. */
+      readonly managed?: boolean | undefined;
+    };
+
 export interface PoolSource {
   readonly hosts: readonly { readonly name: string; readonly port?: number | undefined }[];
-  /** Paths of devices. */
+  /** Paths of devices; of iSCSI, the target's name. */
   readonly devices: readonly string[];
+  readonly adapter?: PoolAdapter | undefined;
+  /** The name that iSCSI's targets are to see. */
+  readonly initiator?: string | undefined;
   readonly dir?: string | undefined;
   /** Of a volume group. */
   readonly name?: string | undefined;
@@ -39,6 +60,8 @@ export interface PoolSizes {
   readonly capacity: number;
   readonly allocation: number;
   readonly available: number;
+  /** Where on its device a partition could be made. */
+  readonly freeExtents?: readonly { readonly start: number; readonly end: number }[];
 }
 
 export const NO_SIZES: PoolSizes = { capacity: 0, allocation: 0, available: 0 };
@@ -56,6 +79,8 @@ export interface VolumeTarget {
   readonly path: string;
   /** As libvirt names it: `vpc` is a VHD. */
   readonly format: string;
+  /** What documents have in place of it; null: nothing. */
+  readonly formatName?: string | null | undefined;
   readonly permissions: Permissions;
   readonly timestamps?: Timestamps | undefined;
   /** Of qcow2: `1.1` for version 3, whose features those are; undefined for version 2. */
@@ -70,6 +95,7 @@ export interface VolumeTarget {
 export interface BackingStore {
   readonly path: string;
   readonly format: string;
+  readonly formatName?: string | null | undefined;
   readonly permissions?: Permissions | undefined;
   readonly timestamps?: Timestamps | undefined;
 }

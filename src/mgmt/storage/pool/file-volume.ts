@@ -77,7 +77,7 @@ function probeFile(path: string): Probe | undefined {
 }
 
 /** Of a device, stat(2) does not know it. */
-function sizeOf(stat: BigIntStats): number {
+export function sizeOf(stat: BigIntStats): number {
   if (stat.isFile()) return Number(stat.size);
   const [major, minor] = [(stat.rdev >> 8n) & 0xfffn, (stat.rdev & 0xffn) | ((stat.rdev >> 12n) & 0xfff00n)];
   return Number.parseInt(readFileSync(`/sys/dev/block/${major}:${minor}/size`, 'latin1'), 10) * BLOCK_BYTES;
@@ -87,7 +87,7 @@ export function permissionsOf({ mode, uid, gid }: BigIntStats): Permissions {
   return { mode: Number(mode) & 0o777, owner: Number(uid), group: Number(gid) };
 }
 
-function timestampsOf({ atimeNs, mtimeNs, ctimeNs }: BigIntStats): Timestamps {
+export function timestampsOf({ atimeNs, mtimeNs, ctimeNs }: BigIntStats): Timestamps {
   return { atime: atimeNs, mtime: mtimeNs, ctime: ctimeNs };
 }
 

@@ -7,7 +7,8 @@ import { parseXml, type XmlElement } from '../../xml/tree.js';
 import { XmlWriter } from '../../xml/writer.js';
 import { NO_SIZES, type PoolDefinition, type PoolSizes, type PoolSource } from './definition.js';
 import { PoolError, quoted } from './errors.js';
-import { isPoolType, POOL_TYPE_NAMES, POOL_TYPES, type PoolTypeName } from './pool-types.js';
+import { isPoolType, POOL_TYPE_NAMES, type PoolTypeName, poolType } from './pool-types.js';
+import { checkIscsiName, readAdapter, readInitiator, refuseAuth, writeAdapter } from './source-xml.js';
 import { pathOf, readPermissions, textOf, writePermissions, xmlError } from './xml-fields.js';
 
 const UUID = /^\s*([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\s*$/i;
@@ -25,7 +26,7 @@ export function readPool(text: string): PoolDefinition {
   const root = parseDocument(text, 'pool');
   const type = readType(root);
   const source = readSource(root.find('source') ?? root, type);
-  const takesName = POOL_TYPES[type].source.includes('name');
+  const takesName = poolType(type).source.includes('name');
   const name = textOf(root, 'name') ?? (takesName ? source.name : undefined);
   if (name === undefined) throw xmlError(root, 'missing pool source name element');
   if (!isFileName(name))
@@ -63,7 +64,7 @@ function readUuid(root: XmlElement): string {
 }
 
 function readTarget(root: XmlElement, type: PoolTypeName, source: PoolSource): string {
-  const fixed = POOL_TYPES[type].target?.(source.name ?? '');
+  const fixed = poolType(type).target?.(source.name ?? '');
   if (fixed !== undefined) return fixed;
   const element = root.find('target', 'path');
   if (!element?.text) throw xmlError(root, 'missing storage pool target path');
@@ -78,7 +79,7 @@ function checkVolumeGroup(element: XmlElement, name: string): string {
 
 /** What every <source> of this type has. A whole document's, or a search's. */
 export function readSource(element: XmlElement, type: PoolTypeName, isSearch = false): PoolSource {
-  const { source: parts, formats } = POOL_TYPES[type];
+  const { source: parts, formats } = poolType(type);
   const format = element.find('format')?.get('type') ?? formats?.[0];
   if (formats !== undefined && !formats.includes(format!))
     throw new PoolError(
@@ -86,18 +87,24 @@ export function readSource(element: XmlElement, type: PoolTypeName, isSearch = f
       `line ${element.line}: unknown pool format type ${quoted(format!)}`,
       `there are ${formats.join(', ')}`,
     );
+  refuseAuth(element);
   const hosts = element.all('host').slice(0, MAX_POOL_SOURCES).map(readHost);
-  const devices = element.all('device').slice(0, MAX_POOL_SOURCES).map(readDevice);
+  const devices = element
+    .all('device')
+    .slice(0, MAX_POOL_SOURCES)
+    .map((device) => readDevice(device, type));
   const dir = element.find('dir')?.get('path');
   if (!isSearch && parts.includes('host') && hosts.length === 0)
     throw xmlError(element, 'missing storage pool source host name');
   if (!isSearch && parts.includes('dir') && dir === undefined)
     throw xmlError(element, 'missing storage pool source path');
-  if (!isSearch && parts.length === 1 && parts[0] === 'device' && devices.length === 0)
+  if (!isSearch && parts.includes('device') && !parts.includes('name') && devices.length === 0)
     throw xmlError(element, 'missing storage pool source device name');
   return {
     hosts,
     devices,
+    adapter: !isSearch && parts.includes('adapter') ? readAdapter(element) : undefined,
+    initiator: parts.includes('initiator') ? readInitiator(element) : undefined,
     dir: dir === undefined ? undefined : pathOf(element, dir),
     name: element.name === 'source' ? textOf(element, 'name') : undefined,
     format: formats === undefined ? undefined : format,
@@ -122,10 +129,10 @@ function readHost(element: XmlElement): PoolSource['hosts'][number] {
   return { name, port: port === undefined ? undefined : Number(port) };
 }
 
-function readDevice(element: XmlElement): string {
+function readDevice(element: XmlElement, type: PoolTypeName): string {
   const path = element.get('path');
   if (path === undefined) throw xmlError(element, 'missing storage pool source device path');
-  return pathOf(element, path);
+  return type === 'iscsi' ? checkIscsiName(element, path) : pathOf(element, path);
 }
 
 /** @param sizes of a pool that runs */
@@ -135,7 +142,7 @@ export function writePool(pool: PoolDefinition, sizes: PoolSizes = NO_SIZES): st
     xml.leaf('name', {}, pool.name).leaf('uuid', {}, pool.uuid);
     for (const size of ['capacity', 'allocation', 'available'] as const)
       xml.leaf(size, { unit: 'bytes' }, sizes[size]);
-    writeSource(xml, pool.type, pool.source);
+    writeSource(xml, pool.type, pool.source, sizes);
     xml.element('target', {}, () => {
       xml.leaf('path', {}, pool.target.path);
       writePermissions(xml, pool.target.permissions);
@@ -144,19 +151,29 @@ export function writePool(pool: PoolDefinition, sizes: PoolSizes = NO_SIZES): st
   return xml.text;
 }
 
-export function writeSource(xml: XmlWriter, type: PoolTypeName, source: PoolSource): void {
-  const { source: parts, formats } = POOL_TYPES[type];
-  const { hosts, devices, dir, name, format, protocolVersion, vendor, product } = source;
+function writeSource(xml: XmlWriter, type: PoolTypeName, source: PoolSource, sizes = NO_SIZES): void {
+  const { source: parts, formats } = poolType(type);
+  const { hosts, devices, dir, adapter, initiator, name, format, protocolVersion, vendor, product } = source;
   xml.element('source', {}, () => {
     if (parts.includes('host')) for (const host of hosts) xml.leaf('host', { ...host });
-    if (parts.includes('device')) for (const path of devices) xml.leaf('device', { path });
+    if (parts.includes('device')) for (const path of devices) writeDevice(xml, path, sizes);
     if (parts.includes('dir') && dir !== undefined) xml.leaf('dir', { path: dir });
+    if (adapter !== undefined) writeAdapter(xml, adapter);
     if (parts.includes('name')) xml.optional('name', name);
+    if (initiator !== undefined) xml.element('initiator', {}, () => xml.leaf('iqn', { name: initiator }));
     if (formats !== undefined) xml.leaf('format', { type: format });
     if (protocolVersion !== undefined) xml.leaf('protocol', { ver: protocolVersion });
     if (vendor !== undefined) xml.leaf('vendor', { name: vendor });
     if (product !== undefined) xml.leaf('product', { name: product });
   });
+}
+
+function writeDevice(xml: XmlWriter, path: string, { freeExtents = [] }: PoolSizes): void {
+  if (freeExtents.length === 0) xml.leaf('device', { path });
+  else
+    xml.element('device', { path }, () => {
+      for (const { start, end } of freeExtents) xml.leaf('freeExtent', { start, end });
+    });
 }
 
 /** What a search has found (virStoragePoolSourceListFormat). */

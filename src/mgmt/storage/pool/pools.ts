@@ -4,7 +4,7 @@
  * volumes are looked at when they are asked for.
  */
 import { mkdirSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { isUuid } from '../../../xenner/domain/identity.js';
 import { Definitions, isFileName } from '../../state/definitions.js';
 import { configDirectory, runtimeDirectory } from '../../state/directories.js';
@@ -86,21 +86,26 @@ export class StoragePools {
   }
 
   /** @throws PoolError (rejection) VIR_ERR_NO_STORAGE_VOL */
-  async lookupVolumeByPath(path: string): Promise<StorageVolume> {
-    for (const pool of await this.list({ active: true })) {
-      if (dirname(path) !== pool.definition.target.path) continue;
-      try {
-        return await pool.lookupVolume(basename(path));
-      } catch (error) {
-        if (!(error instanceof PoolError) || error.code !== 'VIR_ERR_NO_STORAGE_VOL') throw error;
-      }
-    }
-    throw new PoolError('VIR_ERR_NO_STORAGE_VOL', `no storage vol with matching path ${quoted(path)}`);
+  lookupVolumeByPath(path: string): Promise<StorageVolume> {
+    return this.#lookupVolume('path', path);
   }
 
-  /** Of files and devices, keys are paths. @throws PoolError (rejection) VIR_ERR_NO_STORAGE_VOL */
+  /** Of files, keys are paths. @throws PoolError (rejection) VIR_ERR_NO_STORAGE_VOL */
   lookupVolumeByKey(key: string): Promise<StorageVolume> {
-    return this.lookupVolumeByPath(key);
+    return this.#lookupVolume('key', key);
+  }
+
+  /** A pool that cannot be used keeps nobody from those of others. */
+  async #lookupVolume(by: 'path' | 'key', text: string): Promise<StorageVolume> {
+    for (const pool of await this.list({ active: true })) {
+      try {
+        const volume = await pool.findVolume(by, text);
+        if (volume !== undefined) return volume;
+      } catch (error) {
+        if (!(error instanceof PoolError)) throw error;
+      }
+    }
+    throw new PoolError('VIR_ERR_NO_STORAGE_VOL', `no storage vol with matching ${by} ${quoted(text)}`);
   }
 
   /** Makes or changes a persistent pool. One that runs keeps what it was started with (virStoragePoolDefineXML). */

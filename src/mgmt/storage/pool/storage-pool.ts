@@ -1,10 +1,9 @@
 /** One storage pool: libvirt's virStoragePool* calls. */
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { type BuildOptions, backendOf, type PoolBackend, type VolumeOptions } from './backend.js';
 import { copyImage, reflinkImage } from './copy-image.js';
 import { NO_SIZES, type PoolDefinition, type PoolSizes } from './definition.js';
 import { PoolError, quoted } from './errors.js';
-import { folderPermissions } from './folder.js';
 import { writePool } from './pool-xml.js';
 import type { StoragePools } from './pools.js';
 import { StorageVolume } from './storage-volume.js';
@@ -62,7 +61,8 @@ export class StoragePool {
     if (inactive && persistent !== undefined) return writePool(persistent);
     const { definition } = this;
     if (!this.isActive) return writePool(definition);
-    const target = { ...definition.target, permissions: folderPermissions(definition) };
+    const { permissions = () => definition.target.permissions } = await backendOf(definition.type);
+    const target = { ...definition.target, permissions: permissions(definition) };
     const { state: _, ...sizes } = await this.info();
     return writePool({ ...definition, target }, sizes);
   }
@@ -82,15 +82,15 @@ export class StoragePool {
       this.#checkInactive('is already active');
       await pools.exclusively(() => pools.checkFree(definition));
       if (options.build || options.overwrite || options.noOverwrite) await this.#build(backend, options);
-      await backend.start?.(definition);
+      const started = (await backend.start?.(definition)) ?? definition;
       try {
-        await backend.sizes(definition);
+        await backend.sizes(started);
         await pools.exclusively(() => {
-          pools.checkFree(definition);
-          pools.live.put(definition);
+          pools.checkFree(started);
+          pools.live.put(started);
         });
       } catch (error) {
-        await backend.stop?.(definition);
+        await backend.stop?.(started);
         throw error;
       }
     });
@@ -108,6 +108,7 @@ export class StoragePool {
     return this.#alone(async () => {
       this.#checkActive();
       try {
+        await backend.refresh?.(this.definition);
         await backend.sizes(this.definition);
         return (await backend.volumes(this.definition, this.pools.report)).length;
       } catch (error) {
@@ -164,11 +165,27 @@ export class StoragePool {
     throw new PoolError('VIR_ERR_NO_STORAGE_VOL', `no storage vol with matching name ${quoted(name)}`);
   }
 
+  /** In a folder, only the file of that name is looked at. */
+  async findVolume(by: 'path' | 'key', text: string): Promise<StorageVolume | undefined> {
+    const backend = await this.usableBackend();
+    const { definition } = this;
+    const isFolder = backend.volumesAre === 'files';
+    if (isFolder && dirname(text) !== definition.target.path) return undefined;
+    const found = isFolder
+      ? await backend.volume(definition, basename(text))
+      : (await backend.volumes(definition, () => {})).find(({ key, target }) =>
+          by === 'key' ? key === text : target.path === text,
+        );
+    return found && new StorageVolume(this, found);
+  }
+
   /** virStorageVolCreateXML: all of the volume, or nothing. */
   async createVolume(xml: string, options: VolumeOptions = {}): Promise<StorageVolume> {
     this.#checkActive();
     const volume = readVolume(xml);
-    await (await this.usableBackend()).createVolume(this.definition, volume, options);
+    const backend = await this.usableBackend();
+    if (backend.createVolume === undefined) throw this.#unsupported('volume creation');
+    await backend.createVolume(this.definition, volume, options);
     return this.lookupVolume(volume.name);
   }
 
@@ -187,11 +204,21 @@ export class StoragePool {
     const volume = { ...wanted, capacity: Math.max(capacity, wanted.capacity) };
     const folders = (await this.pools.list({ active: true })).map((pool) => pool.definition.target.path);
     const inPools = (path: string) => folders.includes(dirname(path));
-    await (await this.usableBackend()).createVolumeFrom(this.definition, volume, (path) => {
-      const copy = { path, format: volume.format, sizeBytes: volume.capacity };
+    const backend = await this.usableBackend();
+    if (backend.createVolumeFrom === undefined) throw this.#unsupported('volume creation');
+    const format = backend.volumesAre === 'devices' ? 'raw' : volume.format;
+    await backend.createVolumeFrom(this.definition, volume, (path) => {
+      const copy = { path, format, sizeBytes: volume.capacity };
       return reflink ? reflinkImage(target, copy) : copyImage(target, copy, inPools);
     });
     return this.lookupVolume(volume.name);
+  }
+
+  /** @throws PoolError (rejection) VIR_ERR_NO_SUPPORT */
+  async deleteVolume(volume: StorageVolume): Promise<void> {
+    const backend = await this.usableBackend();
+    if (backend.deleteVolume === undefined) throw this.#unsupported('vol deletion');
+    await backend.deleteVolume(this.definition, volume.definition);
   }
 
   #build(backend: PoolBackend, options: BuildOptions): Promise<void> {
@@ -213,10 +240,10 @@ export class StoragePool {
   async usableBackend(): Promise<PoolBackend> {
     const { type } = this.definition;
     const backend = await backendOf(type);
-    if (!backend.needsRoot || process.getuid!() === 0) return backend;
+    if (backend.rootFor === undefined || process.getuid!() === 0) return backend;
     throw new PoolError(
       'VIR_ERR_ACCESS_DENIED',
-      `pools of type '${type}' are for root only`,
+      `pools of type '${type}' are for root only: ${backend.rootFor}`,
       'run it as root',
     );
   }
@@ -239,6 +266,10 @@ export class StoragePool {
     if (this.isPersistent) return;
     if (live.get(this.name) !== undefined) throw this.#invalid('is transient');
     throw new PoolError('VIR_ERR_NO_STORAGE_POOL', `no storage pool with matching name ${quoted(this.name)}`);
+  }
+
+  #unsupported(what: string): PoolError {
+    return new PoolError('VIR_ERR_NO_SUPPORT', `storage pool does not support ${what}`);
   }
 
   #invalid(what: string): PoolError {

@@ -55,7 +55,7 @@ export class StorageVolume {
   }
 
   async delete(): Promise<void> {
-    await (await this.pool.usableBackend()).deleteVolume(this.pool.definition, this.definition);
+    await this.pool.deleteVolume(this);
   }
 
   /** What is on it is lost; of an image that is its format, too. */

@@ -86,8 +86,10 @@ export function writeVolume(volume: VolumeDefinition): string {
   return xml.text;
 }
 
-function writeStore(xml: XmlWriter, { path, format, permissions, timestamps }: BackingStore): void {
-  xml.leaf('path', {}, path).leaf('format', { type: format });
+function writeStore(xml: XmlWriter, store: BackingStore): void {
+  const { path, format, formatName = format, permissions, timestamps } = store;
+  xml.leaf('path', {}, path);
+  if (formatName !== null) xml.leaf('format', { type: formatName });
   if (permissions !== undefined) writePermissions(xml, permissions);
   if (timestamps !== undefined) writeTimestamps(xml, timestamps);
 }
