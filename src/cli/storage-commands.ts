@@ -21,6 +21,9 @@ export const STORAGE_COMMANDS = {
   'find-storage-pool-sources': async () => (await import('./pool/find-sources.js')).findPoolSourcesCommand(),
   'find-storage-pool-sources-as': async () =>
     (await import('./pool/find-sources.js')).findPoolSourcesAsCommand(),
+  'nodedev-list': async () => (await import('./nodedev.js')).nodedevListCommand(),
+  'nodedev-create': async () => (await import('./nodedev.js')).nodedevCreateCommand(),
+  'nodedev-destroy': async () => (await import('./nodedev.js')).nodedevDestroyCommand(),
   'vol-create': async () => (await import('./volume/create.js')).volCreateCommand(),
   'vol-create-as': async () => (await import('./volume/create.js')).volCreateAsCommand(),
   'vol-create-from': async () => (await import('./volume/create.js')).volCreateFromCommand(),

@@ -1,5 +1,5 @@
 /** SCSI hosts and what is behind them, as the kernel shows them in sysfs, whose root may be another folder. */
-import { constants, readdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readdirSync, readFileSync, realpathSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PoolAdapter } from './definition.js';
 import { PoolError, quoted, systemError } from './errors.js';
@@ -41,7 +41,12 @@ export function namesIn(...path: readonly string[]): string[] {
 export function setAttribute(text: string, ...path: readonly string[]): void {
   try {
     // Such files may not be read, not even by root.
-    writeFileSync(join(...path), text, { flag: constants.O_WRONLY });
+    const fd = openSync(join(...path), constants.O_WRONLY);
+    try {
+      writeSync(fd, text);
+    } finally {
+      closeSync(fd);
+    }
   } catch (error) {
     throw systemError(`cannot write ${quoted(join(...path))}`, error);
   }

@@ -6,6 +6,7 @@ import { createVport, deleteVport, listFcHosts } from '../../../../src/mgmt/stor
 import { readPool, writePool } from '../../../../src/mgmt/storage/pool/pool-xml.js';
 import { scsiPools } from '../../../../src/mgmt/storage/pool/scsi.js';
 import { hostOfAdapter, logicalUnits, rescanHost } from '../../../../src/mgmt/storage/pool/scsi-host.js';
+import { createVhba, destroyVhba } from '../../../../src/mgmt/storage/pool/vhba.js';
 import { scratch } from '../scratch.js';
 
 const at = scratch();
@@ -137,6 +138,46 @@ describe('a virtual host adapter', () => {
     expect(readFileSync(`${sys}/class/scsi_host/host5/vport_create`, 'latin1').trim()).toBe(
       `${VHBA.wwpn}:${VHBA.wwnn}`,
     );
+  });
+});
+
+describe('a node device', () => {
+  const document = (inside: string) =>
+    `<device><parent>scsi_host5</parent><capability type='scsi_host'>${inside}</capability></device>`;
+  const fc = (wwnn: string) =>
+    document(`<capability type='fc_host'><wwnn>${wwnn}</wwnn><wwpn>${VHBA.wwpn}</wwpn></capability>`);
+
+  it('is a virtual adapter, made and taken away by its names', () => {
+    // The file is no driver: nothing appears.
+    expect(() => createVhba(fc(VHBA.wwnn), sys)).toThrow(/there is no SCSI host/);
+    expect(operation('vport_create')).toBe(`${VHBA.wwpn}:${VHBA.wwnn}`);
+    const below = 'devices/pci0000:00/0000:03:00.0/host5/vport-5:0-0/host9/fc_host/host9';
+    const files = Object.entries(fcHost(9, VHBA)).map(([name, text]) => [
+      `${below}/${name.split('/')[3]}`,
+      text,
+    ]);
+    put(Object.fromEntries(files));
+    symlinkSync(`../../${below}`, `${sys}/class/fc_host/host9`);
+    expect(createVhba(fc(VHBA.wwnn), sys)).toBe('scsi_host9');
+    destroyVhba('scsi_host9', sys);
+    expect(operation('vport_delete')).toBe(`${VHBA.wwpn}:${VHBA.wwnn}`);
+    put({ 'class/fc_host/host5/vport_delete': '' });
+    destroyVhba(`${VHBA.wwnn},${VHBA.wwpn}`, sys);
+    expect(operation('vport_delete')).toBe(`${VHBA.wwpn}:${VHBA.wwnn}`);
+  });
+
+  it.each([
+    ['<device/>', /no capability fc_host/],
+    [document(''), /no capability fc_host/],
+    [fc('x'), /malformed wwnn/],
+    [fc(VHBA.wwnn).replace('scsi_host5', '../x'), /invalid parent/],
+  ])('is not made of %s', (xml, message) => {
+    expect(() => createVhba(xml, sys)).toThrow(message);
+  });
+
+  it('that is a real adapter, or none, is not taken away', () => {
+    expect(() => destroyVhba('scsi_host5', sys)).toThrow(/is no virtual adapter/);
+    expect(() => destroyVhba('scsi_host77', sys)).toThrow(/there is no adapter/);
   });
 });
 
