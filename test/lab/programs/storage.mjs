@@ -104,11 +104,20 @@ async function fs() {
  */
 function halfMade(name, pid, start) {
   const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-  host('lvcreate', '--name', name, '--size', '4M', '--addtag', `xenner-new:${boot}:${pid}:${start}`, 'pool7');
+  host(
+    'lvcreate',
+    '--name',
+    name,
+    '--size',
+    '4M',
+    '--addtag',
+    `xenner-new:${boot}:${pid}:${start}`,
+    'xenner_lab',
+  );
 }
 
 async function logical() {
-  const group = 'pool7';
+  const group = 'xenner_lab';
   const pool = await pools.define(
     `<pool type='logical'><name>vg</name><source><device path='${disks[1]}'/><device path='${disks[2]}'/>
        <name>${group}</name></source></pool>`,

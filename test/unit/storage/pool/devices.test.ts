@@ -34,6 +34,11 @@ describe('documents of pools on devices', () => {
       'disk',
       "<source><device path='/dev/sdz'/><format type='gpt'/></source><target><path>/dev</path></target>",
     ],
+    [
+      'iscsi',
+      "<source><host name='h' port='3261'/><device path='iqn.2026-01.a:b'/><initiator><iqn name='iqn.2026-01.a:c'/></initiator></source><target><path>/dev/disk/by-path</path></target>",
+    ],
+    ['mpath', '<source></source><target><path>/dev/mapper</path></target>'],
   ])('of the type %s are read and written as the same', (type, inside) => {
     const text = writePool(readPool(`<pool type='${type}'><name>p</name>${inside}</pool>`));
     expect(writePool(readPool(text))).toBe(text);
@@ -52,6 +57,20 @@ describe('documents of pools on devices', () => {
     ['logical', '<name>-ay</name>', /no name for a volume group/],
     ['logical', '<name>..</name>', /no name for a volume group/],
     ['logical', '<name>a;reboot</name>', /no name for a volume group/],
+    ['iscsi', "<host name='h'/>", /missing storage pool source device name/],
+    ['iscsi', "<host name='h'/><device path='--help'/>", /no name of iSCSI/],
+    ['iscsi', "<host name='h'/><device path='iqn.a b'/>", /no name of iSCSI/],
+    ['iscsi', "<host name='h' port='70000'/><device path='iqn.a'/>", /Invalid port number/],
+    [
+      'iscsi',
+      "<host name='h'/><device path='iqn.a'/><initiator><iqn name='x'/></initiator>",
+      /no name of iSCSI/,
+    ],
+    [
+      'iscsi',
+      "<host name='h'/><device path='iqn.a'/><auth type='chap' username='u'/>",
+      /with a secret are not supported/,
+    ],
   ])('of the type %s are refused with %s', (type, source, message) => {
     const text = `<pool type='${type}'><name>p</name><source>${source}</source><target><path>/x</path></target></pool>`;
     expect(() => readPool(text)).toThrow(message);
