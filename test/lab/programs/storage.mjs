@@ -236,6 +236,7 @@ async function iscsi() {
   // virsh has logged out.
   const lost = (await found.info()).state;
   await found.stop();
+  await found.undefine();
   const named = await pools.define(xml("<initiator><iqn name='iqn.2026-01.org.example:me'/></initiator>"));
   await named.start();
   const [session] = readdirSync('/sys/class/iscsi_session');

@@ -9,25 +9,24 @@ place=$(mktemp -d)
 
 clean_up() {
   trap - EXIT
-  [ -z "${libvirtd:-}" ] || kill "$libvirtd"
+  kill "$libvirtd" ${iscsid:+"$iscsid"} ${tgtd:+"$tgtd"}
   vgchange --quiet --activate n &>/dev/null || true
   echo -3 >$disks/add_host
   rmmod scsi_debug
-  iscsiadm -k 0
-  tgtadm --op delete --mode system
   udevadm control --exit
   rm -rf "$place"
 }
-trap clean_up EXIT
-
 # It takes longest.
 bash "$here/../../../scripts/lib/libvirtd.sh" "$place/libvirt" &>"$place/log" &
 libvirtd=$!
+trap clean_up EXIT
 for module in loop sd_mod ext4 dm_mod dm_snapshot dm_zero iscsi_tcp; do modprobe "$module"; done
 /lib/systemd/systemd-udevd --daemon
 mkdir -p /run/lock/iscsi
-iscsid
-tgtd
+iscsid --foreground &>/dev/null &
+iscsid=$!
+tgtd --foreground &>/dev/null &
+tgtd=$!
 # The first of its hosts would come before they can be told to have a store each.
 modprobe scsi_debug dev_size_mb=64 add_host=0
 echo 1 >$disks/per_host_store
@@ -36,6 +35,10 @@ udevadm settle
 export LIBVIRT_SOCKET=$place/libvirt/libvirt-sock
 until virsh -q -c "storage:///system?socket=$LIBVIRT_SOCKET" pool-list &>/dev/null; do
   kill -0 "$libvirtd" || { cat "$place/log" >&2 && exit 1; }
+  sleep 0.5
+done
+until tgtadm --op show --mode system &>/dev/null; do
+  kill -0 "$tgtd"
   sleep 0.5
 done
 "$@"
