@@ -185,7 +185,7 @@ async function disk(label, partitions) {
 async function scsi() {
   const pool = await pools.create(
     `<pool type='scsi'><name>scsi</name><source><adapter name='host${hosts[0]}'/></source>
-       <target><path>/dev/disk/by-id</path></target></pool>`,
+       <target><path>/dev</path></target></pool>`,
   );
   const documents = await beside(pool);
   writeFileSync('/sys/bus/pseudo/drivers/scsi_debug/max_luns', '2');
@@ -224,7 +224,7 @@ async function iscsi() {
     ours: await pools.findSources('iscsi', "<source><host name='127.0.0.1'/></source>"),
     theirs: virsh('find-storage-pool-sources-as iscsi 127.0.0.1'),
   };
-  const source = `<host name='127.0.0.1'/><device path='${target}'/>`;
+  const source = `<host name='127.0.0.1' port='3260'/><device path='${target}'/>`;
   const xml = (
     /** @type {string} */ more,
   ) => `<pool type='iscsi'><name>iscsi</name><source>${source}${more}</source>

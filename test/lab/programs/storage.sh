@@ -8,13 +8,15 @@ disks=/sys/bus/pseudo/drivers/scsi_debug
 place=$(mktemp -d)
 
 clean_up() {
-  trap - EXIT
+  local status=$?
+  set +e
   kill "$libvirtd" ${iscsid:+"$iscsid"} ${tgtd:+"$tgtd"}
-  vgchange --quiet --activate n &>/dev/null || true
+  vgchange --quiet --activate n &>/dev/null
   echo -3 >$disks/add_host
   rmmod scsi_debug
   udevadm control --exit
   rm -rf "$place"
+  exit "$status"
 }
 # It takes longest.
 bash "$here/../../../scripts/lib/libvirtd.sh" "$place/libvirt" &>"$place/log" &
@@ -30,6 +32,7 @@ tgtd=$!
 # The first of its hosts would come before they can be told to have a store each.
 modprobe scsi_debug dev_size_mb=64 add_host=0
 echo 1 >$disks/per_host_store
+echo 1 >$disks/max_luns
 for _ in 1 2 3; do echo 1 >$disks/add_host; done
 udevadm settle
 export LIBVIRT_SOCKET=$place/libvirt/libvirt-sock
