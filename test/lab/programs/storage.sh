@@ -25,9 +25,10 @@ trap clean_up EXIT
 for module in loop sd_mod ext4 dm_mod dm_snapshot dm_zero iscsi_tcp; do modprobe "$module"; done
 /lib/systemd/systemd-udevd --daemon
 mkdir -p /run/lock/iscsi
-iscsid --foreground &>/dev/null &
+# It ends its whole process group when it ends.
+setsid iscsid --foreground &>/dev/null &
 iscsid=$!
-tgtd --foreground &>/dev/null &
+setsid tgtd --foreground &>/dev/null &
 tgtd=$!
 # The first of its hosts would come before they can be told to have a store each.
 modprobe scsi_debug dev_size_mb=64 add_host=0
