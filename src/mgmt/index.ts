@@ -117,6 +117,8 @@ export {
   type SnapshotInfo,
 } from './storage/tools/info.js';
 export { type MapEntry, type MapOptions, mapImage } from './storage/tools/map.js';
+export { type ImageMeasure, type MeasureOptions, measureImage } from './storage/tools/measure.js';
+export { type NewImageOptions, newImage } from './storage/tools/new-image.js';
 export { type RebaseOptions, rebaseImage } from './storage/tools/rebase.js';
 export { type ResizeImageOptions, resizeImage } from './storage/tools/resize.js';
 export {

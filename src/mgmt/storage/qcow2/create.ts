@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { XennerError } from '../../../base/errors.js';
 import { MAX_QCOW2_L1_BYTES, MAX_QCOW2_REFCOUNT_TABLE_BYTES } from '../../../base/limits.js';
 import { openImage } from '../open-image.js';
+import { zeroRange } from '../raw-image.js';
 import { StorageFile } from '../storage-file.js';
 import { roundUp, setU64, viewOf } from './bytes.js';
 import {
@@ -35,7 +36,8 @@ export interface CreateOptions {
   readonly lazyRefcounts?: boolean | undefined;
   readonly extendedL2?: boolean | undefined;
   readonly compression?: 'zlib' | 'zstd' | undefined;
-  readonly preallocation?: 'off' | 'metadata' | undefined;
+  /** `metadata`: all clusters have their places; `falloc` and `full`: and their space. */
+  readonly preallocation?: 'off' | 'metadata' | 'falloc' | 'full' | undefined;
   /** A path relative to the image, and its format. */
   readonly backing?: { readonly path: string; readonly format: string } | undefined;
 }
@@ -63,6 +65,10 @@ export async function createQcow2(path: string, options: CreateOptions): Promise
     await file.truncate(plan.clusters * clusterBytes);
     await writeRefcounts(file, plan);
     if (plan.l2Tables > 0) await writeTables(file, plan);
+    if (options.preallocation === 'falloc' || options.preallocation === 'full') {
+      const data = roundUp(plan.sizeBytes, clusterBytes);
+      await zeroRange(file, plan.clusters * clusterBytes - data, data, false);
+    }
     await file.sync();
     // Last: a file without a header is no image.
     await file.write(0, [header]);
@@ -82,6 +88,8 @@ async function backingBytes(path: string, { backing }: CreateOptions): Promise<n
   return image.sizeBytes;
 }
 
+const isPreallocated = ({ preallocation = 'off' }: CreateOptions) => preallocation !== 'off';
+
 const wrong = (what: string) => new XennerError('EIMAGE_OPTIONS', what);
 
 /** The exponent of a power of two between two others. */
@@ -98,8 +106,7 @@ function planOf(options: CreateOptions, sizeBytes: number): Plan {
   const zstd = options.compression === 'zstd';
   if (version === 2 && (refcountBits !== 16 || extendedL2 || lazyRefcounts || zstd))
     throw wrong('version 2 has neither subclusters nor lazy refcounts nor zstd, and refcounts of 16 bits');
-  if (extendedL2 && options.preallocation === 'metadata' && options.backing)
-    throw wrong('what is preallocated hides the backing file');
+  if (isPreallocated(options) && options.backing) throw wrong('what is preallocated hides the backing file');
   const leastBits = extendedL2 ? MIN_EXTENDED_L2_CLUSTER_BITS : MIN_CLUSTER_BITS;
   const clusterBits = powerOf('clusters', options.clusterBytes ?? 65536, leastBits, MAX_CLUSTER_BITS);
   const order = powerOf('refcount bits', refcountBits, 0, MAX_REFCOUNT_ORDER);
@@ -107,7 +114,7 @@ function planOf(options: CreateOptions, sizeBytes: number): Plan {
   const { clusterBytes, l2SpanBytes, refcountsPerBlock } = base;
   const l1Entries = Math.ceil(sizeBytes / l2SpanBytes);
   const l1Clusters = Math.ceil((l1Entries * 8) / clusterBytes);
-  const preallocated = options.preallocation === 'metadata';
+  const preallocated = isPreallocated(options);
   const l2Tables = preallocated ? l1Entries : 0;
   const data = preallocated ? Math.ceil(sizeBytes / clusterBytes) : 0;
   let blocks = 0;

@@ -125,7 +125,7 @@ async function createQcow(path: string, image: NewImage): Promise<void> {
     lazyRefcounts: reader.flag('lazy_refcounts'),
     extendedL2: reader.flag('extended_l2'),
     compression: reader.one('compression_type', ['zlib', 'zstd']),
-    preallocation: reader.one('preallocation', ['off', 'metadata']),
+    preallocation: reader.one('preallocation', ['off', 'metadata', 'falloc', 'full']),
     backing: backing as NewImage['backing'],
   };
   reader.end('qcow2');
