@@ -76,9 +76,9 @@ export function restoreLive(snapshot: LiveSnapshot, ours: ReadonlySet<string>): 
     }
   };
   const was = new Map(snapshot.links.map((link) => [link.name, link]));
-  for (const { name, kind } of [...LiveNetwork.read().links].reverse()) {
-    if (VIRTUAL.includes(kind ?? '') && ours.has(name) && was.get(name)?.kind !== kind)
-      attempt(() => deleteLink(name));
+  for (const link of [...snapshotLive().links].reverse()) {
+    const isMade = VIRTUAL.includes(link.kind ?? '') && ours.has(link.name);
+    if (isMade && natureOf(link) !== natureOf(was.get(link.name))) attempt(() => deleteLink(link.name));
   }
   for (const link of snapshot.links) if (linkIndex(link.name) === undefined) attempt(() => recreate(link));
   for (const link of snapshot.links) attempt(() => restoreDevice(link));
@@ -87,6 +87,9 @@ export function restoreLive(snapshot: LiveSnapshot, ours: ReadonlySet<string>): 
 }
 
 type OldLink = LiveSnapshot['links'][number];
+
+/** What has to be made anew to be another: most of it does not change while there are ports. */
+const natureOf = (link: OldLink | undefined) => JSON.stringify([link?.kind, link?.below, link?.data]);
 
 function recreate({ name, kind, below, data, address }: OldLink): void {
   if (kind === 'bridge') createLink(name, { kind, ...data.bridge }, address === undefined ? {} : { address });
