@@ -205,7 +205,7 @@ it('a change that nobody commits in time is taken back by itself', async () => {
   await interfaces.define(ethernet('eth1', '10.1.0.2'));
   await open().lookup('eth1').start();
   const before = files();
-  await xenner({}, 'iface-begin', '--timeout', '1');
+  await xenner({}, 'iface-begin', '--timeout', '5');
   await open().lookup('eth1').destroy({ force: true });
   await interfaces.undefine('eth1');
   await until('the address to be back', () => addressesOf('eth1')?.includes('10.1.0.2/24'));
