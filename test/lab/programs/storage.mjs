@@ -164,7 +164,7 @@ async function disk(label, partitions) {
     `<pool type='disk'><name>${label}</name><source><device path='${disks[0]}'/><format type='${label}'/></source>
        <target><path>/dev</path></target></pool>`,
   );
-  const blank = await codeOf(() => pool.start());
+  const unbuilt = await codeOf(() => pool.start());
   await pool.build({ overwrite: true });
   const built = await codeOf(() => pool.build());
   await pool.start();
@@ -179,7 +179,7 @@ async function disk(label, partitions) {
   const fewer = (await pool.listVolumes()).map(({ name }) => name.replace(disks[0].slice(5), ''));
   await pool.stop();
   await pool.undefine();
-  return { ...documents, blank, built, misnamed, huge, fewer };
+  return { ...documents, unbuilt, built, misnamed, huge, fewer };
 }
 
 async function scsi() {
