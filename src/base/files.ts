@@ -1,5 +1,6 @@
 /** Reading and writing all of something: a system call may do less than it was asked to. And names that are to last. */
-import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
 
 /** Fills `into` from a position of a file. False: the file ends before. */
 export function readFully(fd: number, into: Uint8Array, position: number): boolean {
@@ -27,4 +28,26 @@ export function syncDirectory(path: string): void {
   } finally {
     closeSync(fd);
   }
+}
+
+/**
+ * Makes a file, or gives it other contents: whoever opens it finds the old ones or these, whatever happens, and these when it returns.
+ * @param how `staged`: a path in the same folder, to which nobody else writes; what a killed process has left there goes
+ * @throws system errors
+ */
+export function replaceFile(
+  path: string,
+  bytes: Uint8Array,
+  { staged, mode }: { readonly staged: string; readonly mode: number },
+): void {
+  rmSync(staged, { force: true });
+  const fd = openSync(staged, 'wx', mode);
+  try {
+    writeFully(fd, bytes);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(staged, path);
+  syncDirectory(dirname(path));
 }

@@ -2,9 +2,9 @@
  * Changes that can be taken back. The state folder has `snapshot.json` from begin to commit or rollback, and `journal.json` while
  * several files are written: whoever finds one that nobody works on takes the change back.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { syncDirectory } from '../../base/files.js';
+import { replaceFile, syncDirectory } from '../../base/files.js';
 import { newUuid } from '../../xenner/domain/identity.js';
 import { assemble, type Changes, type ConfigSystem, flatten } from './config/config-system.js';
 import { readConfig, writeConfig } from './config/host-files.js';
@@ -116,9 +116,7 @@ export class Transactions {
   #save(name: 'journal' | 'snapshot', saved: Saved | Snapshot): void {
     mkdirSync(this.folder, { recursive: true, mode: 0o700 });
     const path = this.#path(name);
-    writeFileSync(`${path}.new`, JSON.stringify(saved), { mode: 0o600, flush: true });
-    renameSync(`${path}.new`, path);
-    syncDirectory(this.folder);
+    replaceFile(path, Buffer.from(JSON.stringify(saved)), { staged: `${path}.new`, mode: 0o600 });
   }
 
   #remove(name: 'journal' | 'snapshot'): void {

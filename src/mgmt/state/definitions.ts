@@ -4,12 +4,8 @@
  * Whoever writes has to hold a lock of the folder's (exclusively.ts): one process writes at a time, any number read.
  */
 import {
-  closeSync,
-  constants,
-  fsyncSync,
   lstatSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -19,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { XennerError } from '../../base/errors.js';
-import { syncDirectory, writeFully } from '../../base/files.js';
+import { replaceFile, syncDirectory } from '../../base/files.js';
 import { MAX_CONFIG_BYTES, MAX_DEFINITION_NAME_BYTES, MAX_DEFINITIONS } from '../../base/limits.js';
 
 export interface Codec<T> {
@@ -114,16 +110,8 @@ export class Definitions<T extends { readonly name: string }> {
     this.get(definition.name);
     this.mend();
     mkdirSync(this.folder, { recursive: true, mode: 0o700 });
-    const file = join(this.folder, NEW);
-    const fd = openSync(file, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600);
-    try {
-      writeFully(fd, Buffer.from(this.codec.write(definition), 'utf8'));
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(file, this.#path(definition.name));
-    syncDirectory(this.folder);
+    const bytes = Buffer.from(this.codec.write(definition), 'utf8');
+    replaceFile(this.#path(definition.name), bytes, { staged: join(this.folder, NEW), mode: 0o600 });
   }
 
   /** And its mark. Nothing happens where there is none. */

@@ -1,20 +1,15 @@
 /** The host's configuration files: read as they stand, byte for byte, and changed whole or not at all. */
 import {
-  closeSync,
   existsSync,
-  fsyncSync,
   mkdirSync,
-  openSync,
   readdirSync,
   readFileSync,
   realpathSync,
-  renameSync,
-  rmSync,
   statSync,
   unlinkSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { syncDirectory, writeFully } from '../../../base/files.js';
+import { replaceFile, syncDirectory } from '../../../base/files.js';
 import { MAX_NETWORK_FILE_BYTES, MAX_NETWORK_FILES } from '../../../base/limits.js';
 import { InterfaceError, quoted } from '../errors.js';
 import type { Changes, ConfigSystem, Files } from './config-system.js';
@@ -90,15 +85,8 @@ function replace(path: string, text: string, mode: number): void {
   mkdirSync(dirname(path), { recursive: true });
   const target = existsSync(path) ? realpathSync(path) : path;
   const stat = statSync(target, { throwIfNoEntry: false });
-  const file = `${target}${NEW_SUFFIX}`;
-  rmSync(file, { force: true });
-  const fd = openSync(file, 'wx', stat === undefined ? mode : stat.mode & 0o7777);
-  try {
-    writeFully(fd, Buffer.from(text, ENCODING));
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(file, target);
-  syncDirectory(dirname(target));
+  replaceFile(target, Buffer.from(text, ENCODING), {
+    staged: `${target}${NEW_SUFFIX}`,
+    mode: stat === undefined ? mode : stat.mode & 0o7777,
+  });
 }
