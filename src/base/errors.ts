@@ -16,3 +16,15 @@ export class XennerError extends Error {
     super(next === undefined ? message : `${message}; ${next}`, options);
   }
 }
+
+/** Whose code is one of a few, which its part of the project has. */
+export class CodedError<Code extends string> extends XennerError {
+  constructor(
+    override readonly code: Code,
+    message: string,
+    next?: string,
+    options?: ErrorOptions,
+  ) {
+    super(code, message, next, options);
+  }
+}

@@ -1,5 +1,5 @@
 /** What host management complains of: by libvirt's names where libvirt has the same complaint (virterror.h), else by the host's. */
-import { XennerError } from '../../base/errors.js';
+import { CodedError } from '../../base/errors.js';
 
 export type HostErrorCode =
   | 'VIR_ERR_INTERNAL_ERROR'
@@ -13,13 +13,4 @@ export type HostErrorCode =
   /** There is less memory than was asked for; what was changed is as it was before. */
   | 'ENOMEM';
 
-export class HostError extends XennerError {
-  constructor(
-    override readonly code: HostErrorCode,
-    message: string,
-    next?: string,
-    options?: ErrorOptions,
-  ) {
-    super(code, message, next, options);
-  }
-}
+export class HostError extends CodedError<HostErrorCode> {}

@@ -1,5 +1,5 @@
 /** What host interfaces complain of, by libvirt's names for it (virterror.h). */
-import { XennerError } from '../../base/errors.js';
+import { CodedError } from '../../base/errors.js';
 
 export type InterfaceErrorCode =
   | 'VIR_ERR_CONFIG_UNSUPPORTED'
@@ -13,16 +13,7 @@ export type InterfaceErrorCode =
   | 'VIR_ERR_SYSTEM_ERROR'
   | 'VIR_ERR_XML_ERROR';
 
-export class InterfaceError extends XennerError {
-  constructor(
-    override readonly code: InterfaceErrorCode,
-    message: string,
-    next?: string,
-    options?: ErrorOptions,
-  ) {
-    super(code, message, next, options);
-  }
-}
+export class InterfaceError extends CodedError<InterfaceErrorCode> {}
 
 /** A name as it may stand in a message. */
 export function quoted(text: string): string {

@@ -1,5 +1,5 @@
 /** What storage pools complain of, by libvirt's names for it (virterror.h). */
-import { XennerError } from '../../../base/errors.js';
+import { CodedError, XennerError } from '../../../base/errors.js';
 
 export type PoolErrorCode =
   | 'VIR_ERR_ACCESS_DENIED'
@@ -18,16 +18,7 @@ export type PoolErrorCode =
   | 'VIR_ERR_SYSTEM_ERROR'
   | 'VIR_ERR_XML_ERROR';
 
-export class PoolError extends XennerError {
-  constructor(
-    override readonly code: PoolErrorCode,
-    message: string,
-    next?: string,
-    options?: ErrorOptions,
-  ) {
-    super(code, message, next, options);
-  }
-}
+export class PoolError extends CodedError<PoolErrorCode> {}
 
 /** A name or path as it may stand in a message. */
 export function quoted(text: string): string {
