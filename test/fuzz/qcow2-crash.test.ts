@@ -10,7 +10,7 @@ import { openImage } from '../../src/mgmt/storage/open-image.js';
 import { openQcow2 } from '../../src/mgmt/storage/qcow2/open.js';
 import { churn } from '../unit/storage/churn.js';
 import { expectContent, KIB, patchwork } from '../unit/storage/disk-model.js';
-import { missingQemu, qemuImg, scratch } from '../unit/storage/scratch.js';
+import { missingQemu, qcow2Of, qemuImg, scratch } from '../unit/storage/scratch.js';
 import { Clock, CrashStore } from './crash-store.js';
 import { DiskHistory } from './disk-history.js';
 import { fuzzSettings, Random } from './random.js';
@@ -52,18 +52,7 @@ function prepare(
     writeFileSync(file(`${name}.base`), disk);
     qemuImg('create', '-f', 'qcow2', '-o', options, '-b', `${name}.base`, '-F', 'raw', path);
   } else {
-    qemuImg(
-      'convert',
-      ...(compressed ? ['-c'] : []),
-      '-f',
-      'raw',
-      '-O',
-      'qcow2',
-      '-o',
-      options,
-      `${path}.raw`,
-      path,
-    );
+    qcow2Of(`${path}.raw`, path, options, compressed);
   }
   if (snapshot) qemuImg('snapshot', '-c', 'kept', path);
   return readFileSync(path);

@@ -12,7 +12,7 @@ import { readSnapshots } from '../../src/mgmt/storage/qcow2/snapshots.js';
 import type { ByteStore } from '../../src/mgmt/storage/storage-file.js';
 import { checkImage } from '../../src/mgmt/storage/tools/check.js';
 import { patchwork } from '../unit/storage/disk-model.js';
-import { missingQemu, qemuImg, qemuIo, scratch } from '../unit/storage/scratch.js';
+import { missingQemu, qcow2Of, qemuImg, qemuIo, scratch } from '../unit/storage/scratch.js';
 import { Clock, CrashStore } from './crash-store.js';
 import { fuzzSettings, Random } from './random.js';
 
@@ -33,18 +33,7 @@ const shapes: [string, string, { compressed?: boolean; snapshots?: boolean }][] 
 function prepare(options: string, { compressed = false, snapshots = false }): Buffer {
   writeFileSync(file('disk.raw'), patchwork(SIZE, 4));
   const path = file('whole.qcow2');
-  qemuImg(
-    'convert',
-    ...(compressed ? ['-c'] : []),
-    '-f',
-    'raw',
-    '-O',
-    'qcow2',
-    '-o',
-    options,
-    file('disk.raw'),
-    path,
-  );
+  qcow2Of(file('disk.raw'), path, options, compressed);
   for (const each of snapshots ? ['one', 'two'] : []) {
     qemuImg('snapshot', '-c', each, path);
     qemuIo(path, ['write -P 7 100k 50k']);

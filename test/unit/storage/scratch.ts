@@ -44,6 +44,12 @@ export function qemuImg(...args: string[]): string {
     }
 }
 
+/** A raw disk as a qcow2 image, by qemu-img. @param options as those of `-o` */
+export function qcow2Of(raw: string, path: string, options: string, compressed = false): void {
+  const compress = compressed ? ['-c'] : [];
+  qemuImg('convert', ...compress, '-f', 'raw', '-O', 'qcow2', '-o', options, raw, path);
+}
+
 /** Runs qemu-io's commands on an image. @throws with what it said, when one of them fails */
 export function qemuIo(image: string, commands: readonly string[], ...args: string[]): string {
   const each = commands.flatMap((command) => ['-c', command]);
